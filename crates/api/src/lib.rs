@@ -1,0 +1,1 @@
+//! etcd's gRPC messages, their translation to commands, and its errors

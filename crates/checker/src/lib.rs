@@ -1,0 +1,1 @@
+//! Safety properties checked from histories, one per file

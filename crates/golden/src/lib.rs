@@ -1,0 +1,1 @@
+//! The script vocabulary that golden tests of the cores share

@@ -1,0 +1,53 @@
+//! Why a request is refused. None of these changes the state.
+
+use core::fmt;
+
+/// A refusal by the state machine. The texts clients match are made in `quorate-api`, not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The key is empty.
+    EmptyKey,
+    /// `ignore_value`/`ignore_lease` on a missing key, or an operation with no arm.
+    KeyNotFound,
+    /// `ignore_value` together with a value.
+    ValueProvided,
+    /// `ignore_lease` together with a lease.
+    LeaseProvided,
+    /// More operations in a transaction than allowed.
+    TooManyOps,
+    /// A key changed twice in a transaction in a way etcd refuses.
+    DuplicateKey,
+    /// The revision has been compacted.
+    Compacted,
+    /// The revision has not happened yet.
+    FutureRevision,
+    /// No such lease.
+    LeaseNotFound,
+    /// The lease id is taken.
+    LeaseExists,
+    /// The time to live is beyond the largest.
+    LeaseTtlTooLarge,
+    /// The sort order or target is unknown.
+    InvalidSort,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Error::EmptyKey => "the key is empty",
+            Error::KeyNotFound => "the key does not exist",
+            Error::ValueProvided => "a value was given together with ignore_value",
+            Error::LeaseProvided => "a lease was given together with ignore_lease",
+            Error::TooManyOps => "the transaction has too many operations",
+            Error::DuplicateKey => "the transaction changes a key twice",
+            Error::Compacted => "the revision has been compacted",
+            Error::FutureRevision => "the revision is in the future",
+            Error::LeaseNotFound => "the lease does not exist",
+            Error::LeaseExists => "the lease already exists",
+            Error::LeaseTtlTooLarge => "the lease's time to live is too large",
+            Error::InvalidSort => "the sort order or target is unknown",
+        })
+    }
+}
+
+impl core::error::Error for Error {}

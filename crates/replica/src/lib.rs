@@ -1,0 +1,1 @@
+//! One consensus core and one state machine, still pure

@@ -1,0 +1,1 @@
+//! A node: threads, sockets, configuration, metrics

@@ -1,0 +1,1 @@
+//! The seeded world: network, disks, clocks, crashes

@@ -1,0 +1,1 @@
+//! Where the revisions of the state machine live on disk

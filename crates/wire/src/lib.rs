@@ -1,0 +1,1 @@
+//! Frames between peers and the bytes of commands

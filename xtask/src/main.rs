@@ -1,0 +1,2 @@
+//! The workspace checks.
+fn main() {}
