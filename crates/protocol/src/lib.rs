@@ -1,12 +1,33 @@
 //! The contract every consensus core keeps, and the parts they share.
+//!
+//! A protocol is a value: [`Event`]s go in, [`Effect`]s come out, and whoever holds the value carries them
+//! out. That is why the same core runs under a server, in a seeded world, and anywhere else. The contract
+//! itself, with its rules for hosts, is told in [`contract`]; the rest of this crate is what more than one core needs:
+//! the in-memory [`Log`], [`Voters`] and their quorums, a leader's view of its peers ([`Progress`]), the
+//! [`Outbox`] that enforces "durable before sent", a seeded source of randomness ([`Random`]), and the byte
+//! layouts ([`codec`]).
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod codec;
+pub mod contract;
 mod entry;
 mod ids;
+mod log;
+mod outbox;
+mod progress;
+mod quorum;
+mod random;
 
+pub use contract::{
+    Config, Consensus, DropReason, Effect, Effects, Event, PeerStatus, Role, Status, Violation,
+};
 pub use entry::{Entry, EntryKind, Recovered, WriteOp};
 pub use ids::{Ballot, Index, LogId, NodeId, ReadId, Seq};
+pub use log::Log;
+pub use outbox::Outbox;
+pub use progress::{Pace, Progress};
+pub use quorum::Voters;
+pub use random::Random;

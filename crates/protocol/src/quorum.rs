@@ -1,0 +1,75 @@
+//! Who must agree.
+//!
+//! A majority of the voters, for now. Every question a core asks of a quorum goes through here, so that
+//! joint and flexible quorums have one place to arrive in.
+
+use alloc::vec::Vec;
+
+use crate::ids::NodeId;
+
+/// The voters of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voters(Vec<NodeId>);
+
+impl Voters {
+    /// Of these nodes; ascending, without repetition.
+    pub fn new(mut nodes: Vec<NodeId>) -> Self {
+        nodes.sort_unstable();
+        nodes.dedup();
+        assert!(!nodes.is_empty(), "a group has at least one voter");
+        Voters(nodes)
+    }
+
+    /// The nodes, ascending.
+    pub fn nodes(&self) -> &[NodeId] {
+        &self.0
+    }
+
+    /// Whether a node votes.
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.0.binary_search(&node).is_ok()
+    }
+
+    /// How many make a quorum.
+    pub fn quorum(&self) -> usize {
+        self.0.len() / 2 + 1
+    }
+
+    /// Whether those for which `holds` make a quorum.
+    pub fn any_quorum(&self, holds: impl Fn(NodeId) -> bool) -> bool {
+        self.0.iter().filter(|&&node| holds(node)).count() >= self.quorum()
+    }
+
+    /// The largest value that a quorum has reached.
+    pub fn reached<T: Ord>(&self, value: impl Fn(NodeId) -> T) -> T {
+        let mut values: Vec<T> = self.0.iter().map(|&node| value(node)).collect();
+        values.sort_unstable();
+        let at = values.len() - self.quorum();
+        values.swap_remove(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    /// The obvious definition, against the clever one.
+    #[test]
+    fn reached_is_what_a_quorum_has() {
+        let mut random = Random::new(3);
+        for _ in 0..2_000 {
+            let n = random.between(1, 8);
+            let values: Vec<u64> = (0..n).map(|_| random.below(6)).collect();
+            let voters = Voters::new((0..n).map(|i| NodeId(i + 1)).collect());
+            let of = |node: NodeId| values[node.0 as usize - 1];
+            let naive = (0..6)
+                .filter(|&v| values.iter().filter(|&&x| x >= v).count() > values.len() / 2)
+                .max()
+                .expect("everybody has reached 0");
+            assert_eq!(voters.reached(of), naive, "{values:?}");
+            assert!(voters.any_quorum(|node| of(node) >= naive));
+            assert!(!voters.any_quorum(|node| of(node) > naive));
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The value itself, its gateway, and what every part of it shares.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+
+use quorate_protocol::{
+    Ballot, Config, Consensus, Effect, Effects, Entry, Event, Index, Log, LogId, NodeId, PeerStatus, Random,
+    Recovered, Role, Seq, Status, Violation, Voters, WriteOp,
+};
+
+use crate::message::{Body, Message, Term};
+use crate::reads::FollowerReads;
+use crate::replication::Leader;
+use crate::rules::{Paper, Rules};
+
+/// What a node is at the moment.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Follower,
+    /// Asks whether it could win, without having begun a term.
+    PreCandidate {
+        granted: BTreeSet<NodeId>,
+    },
+    Candidate {
+        granted: BTreeSet<NodeId>,
+    },
+    Leader(Leader),
+}
+
+/// One Raft replica. See the crate's text for its invariants.
+#[derive(Debug)]
+pub struct Raft<R: Rules = Paper> {
+    pub(crate) config: Config,
+    pub(crate) voters: Voters,
+    pub(crate) random: Random,
+
+    pub(crate) term: Term,
+    pub(crate) vote: Option<NodeId>,
+    pub(crate) log: Log,
+    pub(crate) commit: Index,
+    /// How far the log has been compared with the current leader's and found equal.
+    pub(crate) matched: Index,
+
+    pub(crate) part: Part,
+    pub(crate) leader: Option<NodeId>,
+    /// Ticks since the leader was heard, or since the campaign or the leader's last stock-taking began.
+    pub(crate) elapsed: u32,
+    /// When `elapsed` reaches this a follower campaigns; drawn anew each time.
+    pub(crate) timeout: u32,
+
+    /// The last write asked for.
+    pub(crate) seq: Seq,
+    /// The last write of term and vote.
+    pub(crate) meta_seq: Seq,
+    /// The last write reported durable.
+    pub(crate) durable: Seq,
+    /// Changes that recovery itself calls for, written at the first step.
+    recovery: Vec<WriteOp>,
+
+    pub(crate) reads: FollowerReads,
+    /// Names this life of the replica in forwarded proposals.
+    pub(crate) stream: u64,
+    /// Forwarded messages so far.
+    pub(crate) forwarded: u64,
+
+    /// What the host was last told of role, term and leader.
+    announced: (Role, Term, Option<NodeId>),
+    /// Set when something happened that the protocol rules out.
+    pub(crate) violation: Option<Violation>,
+    rules: PhantomData<R>,
+}
+
+/// The events' destination while a step runs.
+pub(crate) type Out<'a> = &'a mut Effects<Message>;
+
+impl<R: Rules> Consensus for Raft<R> {
+    type Message = Message;
+    const NAME: &'static str = "raft";
+
+    fn recover(config: Config, durable: Recovered, mut random: Random) -> Self {
+        let voters = Voters::new(config.voters.clone());
+        assert!(voters.contains(config.id), "a replica is one of its group's voters");
+        assert!(
+            durable.applied.index >= durable.base.index,
+            "the state machine is behind the start of the log"
+        );
+        let mut log = Log::new(durable.base, durable.entries);
+        let mut recovery = Vec::new();
+        if !log.contains(durable.applied) {
+            // The state was made durable before the log that led to it (or came as a snapshot): what it
+            // holds is committed, and the log starts over from there.
+            log.reset(durable.applied);
+            recovery.push(WriteOp::Reset { id: durable.applied });
+        }
+        let vote = (durable.promised.node != NodeId(0)).then_some(durable.promised.node);
+        let (stream, token) = (random.next_u64(), random.next_u64());
+        let term = Term(durable.promised.round.max(log.last().ballot.round));
+        let mut raft = Raft {
+            voters,
+            random,
+            term,
+            vote: vote.filter(|_| term.0 == durable.promised.round),
+            commit: durable.applied.index,
+            matched: durable.applied.index,
+            log,
+            part: Part::Follower,
+            leader: None,
+            elapsed: 0,
+            timeout: 0,
+            seq: Seq(0),
+            meta_seq: Seq(0),
+            durable: Seq(0),
+            recovery,
+            reads: FollowerReads::new(token),
+            stream,
+            forwarded: 0,
+            announced: (Role::Follower, term, None),
+            violation: None,
+            rules: PhantomData,
+            config,
+        };
+        raft.draw_timeout();
+        raft
+    }
+
+    fn step(&mut self, event: Event<Message>, out: &mut Effects<Message>) {
+        if !self.recovery.is_empty() {
+            let ops = core::mem::take(&mut self.recovery);
+            self.write(ops, out);
+        }
+        match event {
+            Event::Tick => self.tick(out),
+            Event::Receive { from, message } => self.receive(from, message, out),
+            Event::LinkReset(peer) => self.link_reset(peer, out),
+            Event::Durable(seq) => self.now_durable(seq, out),
+            Event::Propose(proposals) => self.propose(proposals, out),
+            Event::Read(id) => self.read(id, out),
+            Event::SnapshotReady { to, id } => self.snapshot_ready(to, id, out),
+            Event::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
+            Event::Compact(upto) => self.compact(upto, out),
+        }
+        self.announce(out);
+    }
+
+    fn entries(&self, from: Index, upto: Index) -> Vec<Entry> {
+        self.log.range(from, upto).cloned().collect()
+    }
+
+    fn carries_snapshot(message: &Message) -> Option<LogId> {
+        match message.body {
+            Body::Snapshot { id } => Some(id),
+            _ => None,
+        }
+    }
+
+    fn status(&self) -> Status {
+        let peers = match &self.part {
+            Part::Leader(leader) => leader
+                .peers
+                .iter()
+                .map(|(&node, peer)| PeerStatus { node, matched: peer.matched, next: peer.next })
+                .collect(),
+            _ => Vec::new(),
+        };
+        Status {
+            id: self.config.id,
+            role: self.role(),
+            promised: self.promised(),
+            leader: self.leader,
+            base: self.log.base(),
+            last: self.log.last(),
+            commit: self.commit,
+            peers,
+        }
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        let facts = [
+            (self.log.is_sound(), "the log is dense and its rounds ascend"),
+            (self.log.base().index <= self.commit, "what is purged is committed"),
+            (self.commit <= self.log.last().index, "what is committed is in the log"),
+            (self.matched <= self.log.last().index, "what is matched is in the log"),
+            (self.log.last().ballot.round <= self.term.0, "no entry is from a later term"),
+            (self.durable <= self.seq, "only writes asked for are durable"),
+        ];
+        if let Some(&(_, fact)) = facts.iter().find(|(holds, _)| !holds) {
+            return Err(Violation(fact));
+        }
+        if let Part::Leader(leader) = &self.part {
+            leader.check(self.log.last().index)?;
+        }
+        self.violation.map_or(Ok(()), Err)
+    }
+}
+
+impl<R: Rules> Raft<R> {
+    pub(crate) fn role(&self) -> Role {
+        match self.part {
+            Part::Follower | Part::PreCandidate { .. } => Role::Follower,
+            Part::Candidate { .. } => Role::Candidate,
+            Part::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// Term and vote as they are made durable.
+    fn promised(&self) -> Ballot {
+        Ballot { round: self.term.0, node: self.vote.unwrap_or(NodeId(0)) }
+    }
+
+    fn announce(&mut self, out: Out) {
+        let now = (self.role(), self.term, self.leader);
+        if now != self.announced {
+            self.announced = now;
+            out.push(Effect::Role { role: now.0, round: now.1.0, leader: now.2 });
+        }
+    }
+
+    /// The gateway: what a message's term means, before what it says (§5.1).
+    fn receive(&mut self, from: NodeId, message: Message, out: Out) {
+        if !self.voters.contains(from) || from == self.config.id {
+            return;
+        }
+        let Message { term, body } = message;
+        if let Part::Leader(leader) = &mut self.part
+            && let Some(peer) = leader.peers.get_mut(&from)
+        {
+            peer.active |= term == self.term;
+        }
+        if term > self.term && !self.rise_to(term, from, &body, out) {
+            return;
+        }
+        if term < self.term {
+            return self.answer_stale(from, &body, out);
+        }
+        match body {
+            Body::PreVote { last } => self.pre_vote(from, term, last, out),
+            Body::PreVoteReply { granted } => self.pre_vote_reply(from, term, granted, out),
+            Body::Vote { last } => self.vote(from, last, out),
+            Body::VoteReply { granted } => self.vote_reply(from, granted, out),
+            Body::Append { prev, entries, commit } => self.append(from, prev, entries, commit, out),
+            Body::Accepted { matched } => self.accepted(from, matched, out),
+            Body::Rejected { prev, hint } => self.rejected(from, prev, hint, out),
+            Body::Heartbeat { commit, round } => self.heartbeat(from, commit, round, out),
+            Body::HeartbeatReply { round } => self.heartbeat_reply(from, round, out),
+            Body::Snapshot { id } => self.snapshot(from, id, out),
+            Body::Stale => {}
+            Body::Forward { stream, number, proposals } => {
+                self.forwarded(from, stream, number, proposals, out);
+            }
+            Body::ReadIndex { token } => self.read_for(from, token, out),
+            Body::ReadIndexReply { token, index } => self.read_answered(token, index, out),
+        }
+    }
+
+    /// A message of a later term: take the term over, unless it is only asked about or comes from a
+    /// candidate while a leader is heard. Answers whether to go on with the message.
+    fn rise_to(&mut self, term: Term, from: NodeId, body: &Body, out: Out) -> bool {
+        match body {
+            // Asks about a term that has not begun.
+            Body::PreVote { .. } | Body::PreVoteReply { granted: true } => true,
+            Body::Vote { .. } if self.hears_leader_other_than(from) => false,
+            Body::Append { .. } | Body::Heartbeat { .. } | Body::Snapshot { .. } => {
+                self.enter(term, Some(from), out);
+                true
+            }
+            _ => {
+                self.enter(term, None, out);
+                true
+            }
+        }
+    }
+
+    /// A message of an earlier term: its sender must learn that the term is over, or a leader cut off from
+    /// the votes would send for ever, and a candidate behind a partition could never catch up
+    /// (etcd issues 8243 and 8501).
+    fn answer_stale(&mut self, from: NodeId, body: &Body, out: Out) {
+        let reply = match body {
+            Body::Append { .. } | Body::Heartbeat { .. } | Body::Snapshot { .. } => Body::Stale,
+            Body::PreVote { .. } => Body::PreVoteReply { granted: false },
+            Body::Vote { .. } => Body::VoteReply { granted: false },
+            _ => return,
+        };
+        self.send(from, reply, self.meta_seq, out);
+    }
+
+    pub(crate) fn send(&self, to: NodeId, body: Body, after: Seq, out: Out) {
+        out.push(Effect::Send { to, message: Message { term: self.term, body }, after });
+    }
+
+    /// Ask for a write and answer its number.
+    pub(crate) fn write(&mut self, ops: Vec<WriteOp>, out: Out) -> Seq {
+        self.seq.0 += 1;
+        out.push(Effect::Write { seq: self.seq, ops });
+        self.seq
+    }
+
+    /// Ask for term and vote to be made durable.
+    pub(crate) fn write_meta(&mut self, out: Out) {
+        self.meta_seq = self.write(vec![WriteOp::Meta { promised: self.promised() }], out);
+    }
+
+    pub(crate) fn commit_to(&mut self, index: Index, out: Out) {
+        if index > self.commit {
+            self.commit = index;
+            out.push(Effect::Commit(index));
+        }
+    }
+
+    /// The term of the entry at `index`; 0 where it is not known.
+    pub(crate) fn term_at(&self, index: Index) -> Term {
+        Term(self.log.ballot(index).map_or(0, |ballot| ballot.round))
+    }
+
+    fn compact(&mut self, upto: Index, out: Out) {
+        if self.log.purge(upto.min(self.commit)) {
+            self.write(vec![WriteOp::Purge { id: self.log.base() }], out);
+        }
+    }
+}

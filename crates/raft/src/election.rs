@@ -1,0 +1,206 @@
+//! Terms, votes, and who leads (§5.2, §5.4.1; dissertation §9.6 for pre-votes, §6.2 for taking stock).
+//!
+//! A follower that has not heard a leader for its timeout first asks whether it *could* win, without
+//! touching its term; only when a quorum says so does it begin a term and ask for votes. A voter that heard
+//! its leader within the shortest timeout ignores both questions, unless it is that leader who asks.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use quorate_protocol::{Entry, EntryKind, LogId, NodeId, ReadId};
+
+use crate::core::{Out, Part, Raft};
+use crate::message::{Body, Message, Term};
+use crate::replication::Leader;
+use crate::rules::Rules;
+use quorate_protocol::{Ballot, Effect};
+
+impl<R: Rules> Raft<R> {
+    pub(crate) fn draw_timeout(&mut self) {
+        let ticks = u64::from(self.config.election_ticks);
+        self.timeout = self.random.between(ticks, 2 * ticks) as u32;
+    }
+
+    pub(crate) fn tick(&mut self, out: Out) {
+        self.elapsed += 1;
+        let overdue = self.reads.tick(self.config.election_ticks);
+        overdue.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
+        if let Part::Leader(_) = self.part {
+            return self.lead_on(out);
+        }
+        if self.elapsed >= self.timeout {
+            self.campaign_if_possible(out);
+        }
+    }
+
+    /// A leader's tick: take stock each election timeout, send heartbeats in between.
+    fn lead_on(&mut self, out: Out) {
+        let Part::Leader(leader) = &mut self.part else { return };
+        if self.elapsed >= self.config.election_ticks {
+            self.elapsed = 0;
+            let id = self.config.id;
+            let heard = self.voters.any_quorum(|node| node == id || leader.peers[&node].active);
+            leader.peers.values_mut().for_each(|peer| peer.active = false);
+            if !heard {
+                return self.follow(None, out);
+            }
+        }
+        let Part::Leader(leader) = &mut self.part else { return };
+        leader.heartbeat_elapsed += 1;
+        if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
+            leader.heartbeat_elapsed = 0;
+            self.broadcast_heartbeat(out);
+        }
+    }
+
+    /// Whether a leader other than `asker` has been heard within the shortest election timeout, so that a
+    /// campaign would only disturb.
+    pub(crate) fn hears_leader_other_than(&self, asker: NodeId) -> bool {
+        let heard = matches!(self.part, Part::Leader(_)) || self.elapsed < self.config.election_ticks;
+        heard && self.leader.is_some_and(|leader| leader != asker)
+    }
+
+    /// Ask whether a campaign could be won.
+    fn campaign_if_possible(&mut self, out: Out) {
+        self.leader = None;
+        self.fail_reads(out);
+        self.elapsed = 0;
+        self.draw_timeout();
+        let granted = BTreeSet::from([self.config.id]);
+        if self.is_quorum(&granted) {
+            return self.campaign(out);
+        }
+        self.part = Part::PreCandidate { granted };
+        let message = Message { term: self.term.next(), body: Body::PreVote { last: self.log.last() } };
+        for to in self.others() {
+            out.push(Effect::Send { to, message: message.clone(), after: quorate_protocol::Seq(0) });
+        }
+    }
+
+    /// Begin a term and ask for votes.
+    fn campaign(&mut self, out: Out) {
+        self.enter(self.term.next(), None, out);
+        self.vote = Some(self.config.id);
+        self.write_meta(out);
+        let granted = BTreeSet::from([self.config.id]);
+        if self.is_quorum(&granted) {
+            return self.lead(out);
+        }
+        self.part = Part::Candidate { granted };
+        for to in self.others() {
+            self.send(to, Body::Vote { last: self.log.last() }, self.meta_seq, out);
+        }
+    }
+
+    pub(crate) fn pre_vote(&mut self, from: NodeId, term: Term, last: LogId, out: Out) {
+        if self.hears_leader_other_than(from) {
+            return;
+        }
+        let granted = term > self.term && R::may_vote(last, self.log.last());
+        // A grant names the term asked about, a refusal our own.
+        let term = if granted { term } else { self.term };
+        let message = Message { term, body: Body::PreVoteReply { granted } };
+        out.push(Effect::Send { to: from, message, after: self.meta_seq });
+    }
+
+    pub(crate) fn pre_vote_reply(&mut self, from: NodeId, term: Term, granted: bool, out: Out) {
+        let asked = self.term.next();
+        if let Part::PreCandidate { granted: votes } = &mut self.part
+            && granted
+            && term == asked
+        {
+            votes.insert(from);
+            let votes = votes.clone();
+            if self.is_quorum(&votes) {
+                self.campaign(out);
+            }
+        }
+    }
+
+    pub(crate) fn vote(&mut self, from: NodeId, last: LogId, out: Out) {
+        let free = self.leader.is_none() && self.vote.is_none_or(|vote| vote == from);
+        let granted = free && R::may_vote(last, self.log.last());
+        if granted {
+            self.elapsed = 0;
+            if self.vote.is_none() {
+                self.vote = Some(from);
+                self.write_meta(out);
+            }
+        }
+        self.send(from, Body::VoteReply { granted }, self.meta_seq, out);
+    }
+
+    pub(crate) fn vote_reply(&mut self, from: NodeId, granted: bool, out: Out) {
+        if let Part::Candidate { granted: votes } = &mut self.part
+            && granted
+        {
+            votes.insert(from);
+            let votes = votes.clone();
+            if self.is_quorum(&votes) {
+                self.lead(out);
+            }
+        }
+    }
+
+    /// Take over a later term.
+    pub(crate) fn enter(&mut self, term: Term, leader: Option<NodeId>, out: Out) {
+        assert!(term > self.term, "a term is entered once");
+        self.term = term;
+        self.vote = None;
+        self.write_meta(out);
+        self.follow(leader, out);
+    }
+
+    /// Follow `leader`, or wait for one, within the present term.
+    pub(crate) fn follow(&mut self, leader: Option<NodeId>, out: Out) {
+        self.fail_reads(out);
+        self.part = Part::Follower;
+        self.leader = leader;
+        self.matched = self.commit;
+        self.elapsed = 0;
+        self.draw_timeout();
+    }
+
+    /// A message that only this term's leader sends has come from `from`.
+    pub(crate) fn heard_leader(&mut self, from: NodeId, out: Out) {
+        if let Part::Leader(_) = self.part {
+            self.violation = Some(quorate_protocol::Violation("ElectionSafety: two leaders in one term"));
+            return;
+        }
+        if self.leader != Some(from) {
+            self.follow(Some(from), out);
+        }
+        self.elapsed = 0;
+    }
+
+    /// Won: lead, and begin with an entry of the own term, for only that lets earlier ones commit (§8).
+    fn lead(&mut self, out: Out) {
+        let others: Vec<NodeId> = self.others();
+        self.leader = Some(self.config.id);
+        self.elapsed = 0;
+        let uncommitted = self.log.range(self.commit.next(), self.log.last().index);
+        let bytes = uncommitted.map(|entry| entry.data.len()).sum();
+        self.part = Part::Leader(Leader::new(&others, self.log.last().index.next(), bytes));
+        let ballot = Ballot { round: self.term.0, node: self.config.id };
+        let id = LogId { ballot, index: self.log.last().index.next() };
+        let noop = Entry { id, kind: EntryKind::Noop, data: bytes::Bytes::new() };
+        self.append_own(alloc::vec![noop], out);
+    }
+
+    fn is_quorum(&self, nodes: &BTreeSet<NodeId>) -> bool {
+        self.voters.any_quorum(|node| nodes.contains(&node))
+    }
+
+    pub(crate) fn others(&self) -> Vec<NodeId> {
+        self.voters.nodes().iter().copied().filter(|&node| node != self.config.id).collect()
+    }
+
+    /// Reads that can no longer be confirmed under this leadership.
+    pub(crate) fn fail_reads(&mut self, out: Out) {
+        let mut failed: Vec<ReadId> = self.reads.fail_all();
+        if let Part::Leader(leader) = &mut self.part {
+            failed.extend(leader.reads.fail_all(self.config.id));
+        }
+        failed.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
+    }
+}
