@@ -236,6 +236,10 @@ pub trait Consensus: Sized {
     /// A look at it.
     fn status(&self) -> Status;
 
-    /// Its invariants; run after every step in tests and simulation.
+    /// Whether a step met something the protocol rules out. Cheap: a host asks after every step and ends the
+    /// replica if so.
+    fn broken(&self) -> Option<Violation>;
+
+    /// All its invariants; run after every step in tests and simulation.
     fn check(&self) -> Result<(), Violation>;
 }

@@ -1,2 +1,19 @@
-//! The quorate binary.
-fn main() {}
+//! The quorate binary: a node, a cluster for trying things out, a client, and a load tool.
+//!
+//! | verb | module |
+//! |---|---|
+//! | `serve` | [`serve`], with etcd's flags in [`flags`] |
+//! | `dev` | [`dev`]: a whole cluster in one process |
+//! | `get put del watch status` | [`verbs`], over [`client`] |
+//! | `bench` | [`bench`] |
+
+mod bench;
+mod cli;
+mod client;
+mod flags;
+mod serve;
+mod verbs;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

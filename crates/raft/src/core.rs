@@ -176,6 +176,10 @@ impl<R: Rules> Consensus for Raft<R> {
         }
     }
 
+    fn broken(&self) -> Option<Violation> {
+        self.violation
+    }
+
     fn check(&self) -> Result<(), Violation> {
         let facts = [
             (self.log.is_sound(), "the log is dense and its rounds ascend"),

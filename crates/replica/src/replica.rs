@@ -187,6 +187,11 @@ impl<C: Consensus> Replica<C> {
         &self.core
     }
 
+    /// Whether the core met something its protocol rules out; the replica must end then.
+    pub fn broken(&self) -> Option<Violation> {
+        self.core.broken()
+    }
+
     /// The core's invariants.
     pub fn check(&self) -> Result<(), Violation> {
         self.core.check()

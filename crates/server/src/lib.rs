@@ -1,1 +1,41 @@
-//! A node: threads, sockets, configuration, metrics
+//! A node: threads, sockets, configuration, metrics.
+//!
+//! Everything that decides anything is a pure value in another crate; this one gives those values time, a
+//! disk, a network and clients. A node is a handful of threads that own one thing each and talk by
+//! queues:
+//!
+//! | thread | owns | module |
+//! |---|---|---|
+//! | consensus | the replica | [`mod@consensus`] |
+//! | log | the write-ahead log | [`mod@log`] |
+//! | apply | the right to change the state | [`mod@apply`] |
+//! | watch | the hub of watchers | [`mod@watches`] |
+//! | checkpoint | the way to the state's file | [`mod@checkpoint`] |
+//! | to a peer, from a peer | a socket | [`mod@peers`] |
+//! | clients (tokio) | client connections | [`mod@http`], [`mod@services`] |
+//!
+//! A thread that cannot go on strikes [`Fatal`](shared::Fatal): the node ends, acknowledging nothing more.
+#![forbid(unsafe_code)]
+
+mod apply;
+mod checkpoint;
+mod compaction;
+pub mod config;
+mod consensus;
+mod http;
+pub mod identity;
+mod leases;
+mod log;
+mod metrics;
+mod node;
+mod peers;
+mod process;
+mod requests;
+mod services;
+mod shared;
+mod snapshots;
+mod waiters;
+mod watches;
+
+pub use config::Config;
+pub use node::{Node, StartError};

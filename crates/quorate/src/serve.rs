@@ -1,0 +1,4 @@
+//! placeholder
+pub(crate) fn main(_w: &[String]) -> u8 {
+    0
+}

@@ -1,0 +1,256 @@
+//! A seeded storm over a cluster, and the calm after it.
+//!
+//! The storm delivers, loses, repeats and reorders messages, cuts links, breaks connections, crashes and
+//! restarts replicas with their unsynced writes lost, compacts logs, makes images late, and meanwhile
+//! proposes and reads. Every property of `quorate_golden` is checked after every step. Then everything is
+//! mended, and service is demanded: a leader, every new proposal applied everywhere, every read served.
+
+use std::collections::BTreeSet;
+
+use quorate_golden::{Cluster, Detail, ReadState, Settings};
+use quorate_protocol::{EntryKind, Index, NodeId, Random, ReadId};
+use quorate_raft::Rules;
+
+use super::Spoken;
+
+/// Ticks after the storm within which there must be service.
+const CALM_TICKS: usize = 400;
+
+/// Lines of the transcript a failure shows.
+const SHOWN_LINES: usize = 60;
+
+/// What a storm has seen, so that a test can tell that it was one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    pub leaders: usize,
+    pub committed: u64,
+    pub snapshots: usize,
+    pub served: usize,
+}
+
+struct Storm<R: Rules> {
+    cluster: Cluster<Spoken<R>>,
+    random: Random,
+    /// Commands and reads so far; each is a new one.
+    asked: u64,
+}
+
+/// A storm of `steps`, then the calm. The error names the seed and what was broken.
+pub fn chaos<R: Rules>(seed: u64, steps: usize, detail: Detail) -> Result<Seen, String> {
+    let mut random = Random::new(seed);
+    let mut settings = Settings::new([3, 3, 5][random.below(3) as usize], seed, detail);
+    settings.max_message_bytes = [1, 80, 1 << 20][random.below(3) as usize];
+    settings.max_inflight = random.between(1, 5) as usize;
+    let mut storm = Storm::<R> { cluster: Cluster::new(settings), random, asked: 0 };
+    let done = storm.rage(steps).and_then(|()| storm.calm());
+    done.map_err(|what| {
+        let lines = storm.cluster.take_lines();
+        let shown = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+        format!("RAFT_SEED={seed} cargo test -p quorate-raft --test random -- --nocapture\nseed {seed}: {what}\n{shown}")
+    })
+}
+
+impl<R: Rules> Storm<R> {
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        match from.len() {
+            0 => None,
+            n => Some(from[self.random.below(n as u64) as usize]),
+        }
+    }
+
+    fn sound(&self) -> Result<(), String> {
+        self.cluster.violation.clone().map_or(Ok(()), Err)
+    }
+
+    fn rage(&mut self, steps: usize) -> Result<(), String> {
+        for id in self.cluster.ids() {
+            let (sync, image) = (self.random.percent(50), self.random.percent(50));
+            let node = self.cluster.nodes.get_mut(&id).expect("the cluster has this node");
+            (node.autosync, node.autoimage) = (sync, image);
+        }
+        for _ in 0..steps {
+            match self.random.below(100) {
+                0..52 => self.traffic(),
+                52..72 => self.time(),
+                72..82 => self.clients(),
+                82..94 => self.disks(),
+                94..98 => self.links(),
+                _ => self.crashes(),
+            }
+            self.sound()?;
+        }
+        Ok(())
+    }
+
+    fn traffic(&mut self) {
+        let Some((from, to)) = self.pick(&self.cluster.network.busy()) else { return };
+        let queued = self.cluster.network.queue(from, to).count();
+        let at = match self.random.percent(25) {
+            true => self.random.below(queued as u64) as usize,
+            false => 0,
+        };
+        match self.random.below(100) {
+            0..8 => _ = self.cluster.lose(from, to, at),
+            8..13 if queued < 20 => drop(self.cluster.network.duplicate(from, to, at)),
+            _ => _ = self.cluster.deliver(from, to, at),
+        }
+        if queued > 30 {
+            (0..15).for_each(|_| _ = self.cluster.lose(from, to, 0));
+        }
+    }
+
+    fn time(&mut self) {
+        let live = self.cluster.live();
+        match self.random.percent(30) {
+            true => live.into_iter().for_each(|id| self.cluster.tick(id)),
+            false => {
+                let Some(id) = self.pick(&live) else { return };
+                // Clocks are uneven: now and then one runs ahead.
+                let n = if self.random.percent(10) { 8 } else { 1 };
+                (0..n).for_each(|_| self.cluster.tick(id));
+            }
+        }
+    }
+
+    fn clients(&mut self) {
+        let leaders = self.cluster.leaders();
+        let among =
+            if self.random.percent(60) && !leaders.is_empty() { leaders } else { self.cluster.live() };
+        let Some(id) = self.pick(&among) else { return };
+        match self.random.percent(60) {
+            true => {
+                let commands = (0..self.random.between(1, 4)).map(|_| self.command()).collect();
+                self.cluster.propose(id, commands);
+            }
+            false => {
+                self.asked += 1;
+                self.cluster.read(id, ReadId(self.asked));
+            }
+        }
+    }
+
+    fn command(&mut self) -> bytes::Bytes {
+        self.asked += 1;
+        format!("c{}", self.asked).into()
+    }
+
+    fn disks(&mut self) {
+        let Some(id) = self.pick(&self.cluster.live()) else { return };
+        match self.random.below(10) {
+            0..7 => {
+                let n = if self.random.percent(50) { 1 } else { usize::MAX };
+                self.cluster.sync(id, n);
+            }
+            7 => {
+                let applied = self.cluster.nodes[&id].state.id.index.0;
+                let index = Index(self.random.below(applied + 1));
+                self.cluster.compact(id, index);
+            }
+            _ => {
+                let wanted: Vec<NodeId> = self.cluster.nodes[&id].wanted.iter().copied().collect();
+                if let Some(to) = self.pick(&wanted) {
+                    self.cluster.make_image(id, to);
+                }
+            }
+        }
+    }
+
+    fn links(&mut self) {
+        let ids = self.cluster.ids();
+        let (Some(a), Some(b)) = (self.pick(&ids), self.pick(&ids)) else { return };
+        match self.random.below(10) {
+            0..4 => self.cluster.network.cut(a, b),
+            4 => ids.into_iter().for_each(|b| {
+                self.cluster.network.cut(a, b);
+                self.cluster.network.cut(b, a);
+            }),
+            5 if a != b => self.cluster.reset_link(a, b),
+            6..8 => self.cluster.network.heal(|from, to| from == a || to == a),
+            _ => self.cluster.network.heal(|_, _| true),
+        }
+    }
+
+    fn crashes(&mut self) {
+        let live = self.cluster.live();
+        let dead: Vec<NodeId> = self.cluster.ids().into_iter().filter(|id| !live.contains(id)).collect();
+        match self.pick(&dead) {
+            Some(id) if self.random.percent(70) => self.cluster.restart(id),
+            _ => {
+                if let Some(id) = self.pick(&live) {
+                    self.cluster.crash(id);
+                }
+            }
+        }
+    }
+
+    /// Everything is mended: demand service.
+    fn calm(&mut self) -> Result<Seen, String> {
+        self.cluster.network.heal(|_, _| true);
+        for id in self.cluster.ids() {
+            if self.cluster.nodes[&id].core.is_none() {
+                self.cluster.restart(id);
+            }
+            let wanted = self.cluster.nodes[&id].wanted.clone();
+            wanted.into_iter().for_each(|to| _ = self.cluster.make_image(id, to));
+            let node = self.cluster.nodes.get_mut(&id).expect("the cluster has this node");
+            (node.autosync, node.autoimage) = (true, true);
+        }
+        self.pass(CALM_TICKS)?;
+        let leaders = self.cluster.leaders();
+        if leaders.len() != 1 {
+            return Err(format!("{} leaders after the storm", leaders.len()));
+        }
+        let before = self.asked;
+        for id in self.cluster.ids() {
+            let command = self.command();
+            self.cluster.propose(id, vec![command]);
+            self.asked += 1;
+            self.cluster.read(id, ReadId(self.asked));
+        }
+        self.pass(20)?;
+        self.served(before)
+    }
+
+    fn pass(&mut self, ticks: usize) -> Result<(), String> {
+        let ids = self.cluster.ids();
+        for _ in 0..ticks {
+            ids.iter().for_each(|id| self.cluster.tick(*id));
+            self.cluster.stabilize(&ids);
+            self.sound()?;
+        }
+        Ok(())
+    }
+
+    /// Commands and reads numbered after `before` were all served, and no command ever twice.
+    fn served(&mut self, before: u64) -> Result<Seen, String> {
+        let mut once = BTreeSet::new();
+        for committed in &self.cluster.ghost.committed {
+            let entry = &committed.entry;
+            if entry.kind == EntryKind::Command && !once.insert(&entry.data) {
+                return Err(format!("{:?} is committed twice", entry.data));
+            }
+        }
+        let mut seen = Seen {
+            leaders: self.cluster.ghost.leaders.len(),
+            committed: self.cluster.ghost.commit().0,
+            ..Seen::default()
+        };
+        for (at, (id, node)) in self.cluster.nodes.iter().enumerate() {
+            let command = format!("c{}", before + 2 * at as u64 + 1);
+            if !once.contains(&bytes::Bytes::from(command.clone())) {
+                return Err(format!("{command}, proposed at {id} after the storm, is not committed"));
+            }
+            if node.state.id.index != self.cluster.ghost.commit() {
+                return Err(format!("{id} lags after the storm"));
+            }
+            let read = node.reads.get(&ReadId(before + 2 * at as u64 + 2));
+            if !matches!(read, Some(ReadState::Served(_))) {
+                return Err(format!("a read asked of {id} after the storm is {read:?}"));
+            }
+            seen.served += node.reads.values().filter(|read| matches!(read, ReadState::Served(_))).count();
+        }
+        let sent = self.cluster.sent.iter();
+        seen.snapshots = sent.filter(|((_, _, kind), _)| *kind == "Snapshot").map(|(_, n)| n).sum();
+        Ok(seen)
+    }
+}

@@ -1,0 +1,178 @@
+//! The apply thread: carries committed entries out on the state machine.
+//!
+//! It takes what is waiting, decodes it without a lock, applies it under the state's write lock in slices short enough that
+//! readers are not held up, and then answers clients, wakes readers and feeds the watches. It is the only
+//! writer of the state, apart from the steps of a compaction.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, Sender};
+use quorate_kv::{Applied, Command, Event, Outcome, State};
+use quorate_protocol::{Entry, EntryKind, Index, LogId, ReadId, Role};
+use quorate_storage::{Image, Store};
+use quorate_wire::{Request, decode_request};
+
+use crate::shared::{ApplyInput, Shared};
+use crate::watches::WatchInput;
+
+/// Commands applied under one hold of the state's lock, at most.
+const SLICE: usize = 128;
+
+/// The thread's own state.
+pub struct Applier {
+    pub shared: Arc<Shared>,
+    pub inputs: Receiver<ApplyInput>,
+    /// Reads waiting for entries that have not come yet.
+    pub waiting: Vec<(Index, Vec<ReadId>)>,
+    /// The state's directory, for installing an image.
+    pub directory: std::path::PathBuf,
+    pub options: quorate_storage::Options,
+}
+
+/// An entry, decoded.
+struct Decoded {
+    id: LogId,
+    /// None for entries that change nothing.
+    request: Option<Request>,
+}
+
+impl Applier {
+    /// Run until told to stop.
+    pub fn run(mut self) {
+        while let Ok(input) = self.inputs.recv() {
+            match input {
+                ApplyInput::Entries(entries) => self.apply(entries),
+                ApplyInput::Reads(ids, index) => self.waiting.push((index, ids)),
+                ApplyInput::Role(role) => self.role(role),
+                ApplyInput::Install(image, done) => self.install(image, &done),
+                ApplyInput::Stop => return,
+            }
+            self.wake_reads();
+        }
+    }
+
+    fn apply(&mut self, entries: Vec<Entry>) {
+        let decoded: Vec<Decoded> = entries.into_iter().map(decode).collect();
+        for slice in decoded.chunks(SLICE) {
+            self.apply_slice(slice);
+        }
+    }
+
+    fn apply_slice(&mut self, slice: &[Decoded]) {
+        let own = self.shared.member();
+        let mut answers = Vec::with_capacity(slice.len());
+        let mut batches = Vec::with_capacity(slice.len());
+        let mut last = None;
+        let mut state = self.shared.state.write();
+        for Decoded { id, request } in slice {
+            if id.index.0 <= state.meta().applied_index {
+                continue;
+            }
+            last = Some(id.index);
+            let ballot = (id.ballot.round, id.ballot.node.0);
+            let Some(request) = request else {
+                state.apply_noop(id.index.0, ballot);
+                continue;
+            };
+            let mut applied = state.apply(id.index.0, ballot, &request.command);
+            self.note_lease(&request.command, &applied);
+            let events = std::mem::take(&mut applied.events);
+            if !events.is_empty() {
+                batches.push((applied.revision, events));
+            }
+            if request.origin == own {
+                answers.push((request.request, Ok(applied)));
+            }
+        }
+        let revision = state.revision();
+        drop(state);
+        let Some(last) = last else { return };
+        self.published(last, revision, batches);
+        self.shared.proposals.complete(answers);
+    }
+
+    fn published(&self, last: Index, revision: i64, batches: Vec<(i64, Vec<Event>)>) {
+        self.shared.revision.store(revision, Ordering::SeqCst);
+        self.shared.applied.store(last.0, Ordering::SeqCst);
+        self.shared.metrics.applied(&batches);
+        if !batches.is_empty() {
+            let _ = self.shared.watches.send(WatchInput::Events(batches));
+        }
+    }
+
+    /// The leader's clock for leases follows what is applied.
+    fn note_lease(&self, command: &Command, applied: &Applied) {
+        match (command, &applied.outcome) {
+            (_, Ok(Outcome::LeaseGrant { id, ttl })) => {
+                self.shared.lessor.lock().granted(*id, *ttl, self.shared.now_ms());
+            }
+            (Command::LeaseRevoke { id }, _) => self.shared.lessor.lock().revoked(*id),
+            _ => {}
+        }
+    }
+
+    /// Everything committed before the change of role has been applied, so the leases are all known.
+    fn role(&mut self, role: Role) {
+        let now_ms = self.shared.now_ms();
+        match role {
+            Role::Leader => {
+                let state = self.shared.state.read();
+                let grace_ms = self.shared.config.election_timeout_ms;
+                self.shared.lessor.lock().lead(state.leases(), now_ms, grace_ms);
+            }
+            _ => self.shared.lessor.lock().stop(),
+        }
+    }
+
+    fn wake_reads(&mut self) {
+        let applied = Index(self.shared.applied.load(Ordering::SeqCst));
+        for (_, ids) in self.waiting.extract_if(.., |(index, _)| *index <= applied) {
+            self.shared.reads.complete(ids.into_iter().map(|id| (id.0, true)));
+        }
+    }
+
+    fn install(&mut self, image: Image, done: &Sender<()>) {
+        let shared = Arc::clone(&self.shared);
+        let _no_checkpoint = shared.files.lock();
+        match replace(&shared, &self.directory, &self.options, &image) {
+            Ok(()) => {
+                tracing::info!(index = image.meta.applied_index, "a snapshot from the leader is in place");
+                let _ = done.send(());
+            }
+            Err(error) => shared.fatal.strike(error.to_string()),
+        }
+    }
+}
+
+/// Make the image current and the state what it says.
+fn replace(
+    shared: &Shared,
+    directory: &Path,
+    options: &quorate_storage::Options,
+    image: &Image,
+) -> Result<(), quorate_storage::StorageError> {
+    quorate_storage::activate(directory, image.generation)?;
+    let state = State::restore(Store::open(directory, options)?);
+    let (revision, applied) = (state.revision(), state.meta().applied_index);
+    // The old state, with its file, is freed after the lock.
+    let old = std::mem::replace(&mut *shared.state.write(), state);
+    drop(old);
+    shared.revision.store(revision, Ordering::SeqCst);
+    shared.applied.store(applied, Ordering::SeqCst);
+    let _ = shared.watches.send(WatchInput::Jump(revision));
+    Ok(())
+}
+
+fn decode(entry: Entry) -> Decoded {
+    let request = match entry.kind {
+        EntryKind::Noop => None,
+        // What does not decode was refused before it was proposed; should it happen all the same, every
+        // replica passes over it alike.
+        EntryKind::Command => decode_request(entry.data)
+            .inspect_err(|error| tracing::error!(index = entry.id.index.0, "passing over an entry: {error}"))
+            .ok(),
+    };
+    Decoded { id: entry.id, request }
+}

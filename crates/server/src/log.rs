@@ -1,0 +1,139 @@
+//! The log thread: makes writes durable, many with one fdatasync, and releases what waited for them.
+//!
+//! While one fdatasync is under way everything that arrives gathers and shares the next: the batch grows
+//! with the load by itself. What waited for a write leaves from here, without a detour over the consensus
+//! thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use quorate_protocol::{Consensus, NodeId, Outbox, Seq, WriteOp};
+use quorate_wal::{RealDisk, Wal, WalError};
+
+use crate::shared::{ConsensusInput, Shared};
+
+/// The group of the default keyspace in the node's log.
+pub const GROUP: u32 = 1;
+
+/// After so long without a write the log is sealed: the last commit gets its witness.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// Bytes in one commit, about, at most.
+const MAX_COMMIT_BYTES: usize = 16 << 20;
+
+/// What comes to the log thread.
+pub enum LogInput<M> {
+    /// Make these durable.
+    Write {
+        /// The write's number.
+        seq: Seq,
+        /// The changes.
+        ops: Vec<WriteOp>,
+    },
+    /// Send this once a write is durable.
+    Send {
+        /// The receiver.
+        to: NodeId,
+        /// The message.
+        message: M,
+        /// The write.
+        after: Seq,
+    },
+    /// The node stops.
+    Stop,
+}
+
+/// The thread's own state.
+pub struct LogWriter<C: Consensus> {
+    pub shared: Arc<Shared>,
+    pub wal: Wal<RealDisk>,
+    pub inputs: Receiver<LogInput<C::Message>>,
+    pub consensus: Sender<ConsensusInput<C::Message>>,
+    pub outbox: Outbox<C::Message>,
+    /// Asks the preparer thread to look.
+    pub prepare: Sender<()>,
+}
+
+impl<C: Consensus> LogWriter<C> {
+    /// Run until told to stop.
+    pub fn run(mut self) {
+        if let Err(error) = self.serve() {
+            self.shared.fatal.strike(error.to_string());
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), WalError> {
+        loop {
+            let input = match self.inputs.recv_timeout(IDLE) {
+                Ok(input) => input,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.wal.seal()?;
+                    match self.inputs.recv() {
+                        Ok(input) => input,
+                        Err(_) => return Ok(()),
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.wal.seal(),
+            };
+            let mut written = None;
+            let mut stop = self.take(input, &mut written)?;
+            while !stop && self.wal.buffered_bytes() < MAX_COMMIT_BYTES {
+                let Ok(input) = self.inputs.try_recv() else { break };
+                stop = self.take(input, &mut written)?;
+            }
+            if let Some(seq) = written {
+                self.commit(seq)?;
+            }
+            if stop {
+                return self.wal.seal();
+            }
+        }
+    }
+
+    /// Buffer a write or hold a message; answers whether to stop.
+    fn take(&mut self, input: LogInput<C::Message>, written: &mut Option<Seq>) -> Result<bool, WalError> {
+        match input {
+            LogInput::Write { seq, ops } => {
+                self.wal.append(GROUP, &ops)?;
+                *written = Some(seq);
+            }
+            LogInput::Send { to, message, after } => {
+                if let Some((to, message)) = self.outbox.put(to, message, after) {
+                    self.shared.peers.send_message::<C>(to, &message);
+                }
+            }
+            LogInput::Stop => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    fn commit(&mut self, seq: Seq) -> Result<(), WalError> {
+        self.wal.write()?;
+        let began = Instant::now();
+        self.wal.sync()?;
+        self.shared.metrics.wal_fsync.observe(began.elapsed().as_secs_f64());
+        self.shared.metrics.wal_bytes.store(self.wal.metrics().written_bytes, Ordering::Relaxed);
+        for (to, message) in self.outbox.durable(seq) {
+            self.shared.peers.send_message::<C>(to, &message);
+        }
+        let _ = self.consensus.send(ConsensusInput::Durable(seq));
+        if self.wal.wants_next() {
+            let _ = self.prepare.try_send(());
+        }
+        Ok(())
+    }
+}
+
+/// Make segments ready ahead of need, off the log thread.
+pub fn prepare_segments(shared: &Shared, preparer: &quorate_wal::Preparer<RealDisk>, asked: &Receiver<()>) {
+    while asked.recv().is_ok() {
+        match preparer.prepare_next() {
+            Ok(()) => {}
+            // There is still room in the current segment; the next call tries again.
+            Err(error @ WalError::NoSpace { .. }) => tracing::warn!("{error}"),
+            Err(error) => return shared.fatal.strike(error.to_string()),
+        }
+    }
+}

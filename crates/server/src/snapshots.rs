@@ -1,0 +1,43 @@
+//! Sending a follower the whole state.
+//!
+//! When the log no longer reaches back to what a follower needs, the leader makes a checkpoint, pins it and
+//! streams it over a connection of its own, so that heartbeats are not held up behind it. The core's
+//! message goes last, over the same connection: the receiver takes it only with the image complete.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use quorate_protocol::{Ballot, Index, LogId, NodeId};
+use quorate_storage::ImageReader;
+
+use crate::checkpoint;
+use crate::shared::{ConsensusInput, Shared};
+
+/// Make an image for a peer and tell the core where it stands.
+pub fn prepare<M: Send + 'static>(shared: Arc<Shared>, to: NodeId, consensus: Sender<ConsensusInput<M>>) {
+    let work = move || match pin(&shared) {
+        Ok((image, id)) => {
+            tracing::info!(to = to.0, index = id.index.0, "sending a snapshot");
+            shared.peers.stage(to, image);
+            let _ = consensus.send(ConsensusInput::SnapshotReady(to, id));
+        }
+        Err(error) => {
+            tracing::error!("cannot make a snapshot for member {to}: {error}");
+            let _ = consensus.send(ConsensusInput::SnapshotSent(to, false));
+        }
+    };
+    std::thread::spawn(work);
+}
+
+fn pin(shared: &Shared) -> Result<(ImageReader, LogId), quorate_storage::StorageError> {
+    checkpoint::checkpoint(shared)?;
+    let image = shared.state.read().storage().image()?;
+    let id = standing(image.meta());
+    Ok((image, id))
+}
+
+/// The entry an image's state stands at.
+pub fn standing(meta: &quorate_kv::Meta) -> LogId {
+    let (round, node) = meta.applied_ballot;
+    LogId { ballot: Ballot { round, node: NodeId(node) }, index: Index(meta.applied_index) }
+}

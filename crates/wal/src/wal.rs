@@ -1,0 +1,402 @@
+//! The log itself: what the host's log thread holds.
+//!
+//! Invariants: 1. at most one frame is written and not yet synced; 2. `behind` is the state of all groups
+//! as of the last durable frame, `ahead` includes what is buffered or in flight; 3. the current segment
+//! always has room for one more seal;
+//! 4. after an error of a write or a sync nothing is written ever again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use quorate_protocol::codec::{Encode, Writer};
+use quorate_protocol::{Recovered, WriteOp};
+
+use crate::GroupId;
+use crate::disk::{Disk, DiskFile};
+use crate::error::WalError;
+use crate::frame::{Header, Kind, MAX_PAYLOAD_BYTES, Place, SECTOR, padding, payload_checksum, span};
+use crate::groups::{Change, Start, Tracks, encode_operations};
+use crate::pool::{Prepared, Preparer};
+use crate::recovery::{Found, Tip, clear, recover, seal, settle};
+use crate::segment::{Segment, file_name};
+use crate::superblock::{Identity, Superblock};
+
+/// How a log is kept. May differ each time it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The length of a segment in bytes; rounded up to whole sectors, at least four of them.
+    pub segment_bytes: u64,
+    /// How many segments that are no longer needed are kept to be used again.
+    pub spares: usize,
+}
+
+impl Default for Options {
+    /// Segments of 64 MiB, two spares.
+    fn default() -> Self {
+        Options { segment_bytes: 64 << 20, spares: 2 }
+    }
+}
+
+/// Where the log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The segment's number.
+    pub segment: u64,
+    /// The byte in it where the next frame goes.
+    pub offset: u64,
+    /// The sequence number of the next frame.
+    pub sequence: u64,
+}
+
+/// What the log has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Frames of operations made durable: one vectored write and one sync each.
+    pub commits: u64,
+    /// Bytes written to segments, padding, start frames and seals included; zero-filling is not.
+    pub written_bytes: u64,
+    /// Bytes of operations in them.
+    pub payload_bytes: u64,
+    /// Seals written.
+    pub seals: u64,
+    /// Segments made and zero-filled.
+    pub segments_created: u64,
+    /// Segments used again.
+    pub segments_recycled: u64,
+    /// Segments removed.
+    pub segments_removed: u64,
+    /// Times that a commit had to wait for its segment because none was ready.
+    pub segments_waited_for: u64,
+}
+
+/// A frame written and not yet synced.
+struct Flight {
+    tip: Tip,
+    payload_bytes: u64,
+    changes: Vec<(GroupId, Change)>,
+}
+
+/// A node's write-ahead log. See the crate's essay.
+pub struct Wal<D: Disk> {
+    disk: D,
+    salt: u32,
+    superblock: Superblock<D>,
+    pool: Preparer<D>,
+    segments: VecDeque<Segment>,
+    /// The last of `segments`.
+    file: D::File,
+    /// After the last durable frame.
+    tip: Tip,
+    sealed: bool,
+    ahead: Tracks,
+    behind: Tracks,
+    changes: Vec<(GroupId, Change)>,
+    buffer: Writer,
+    flight: Option<Flight>,
+    poison: Option<WalError>,
+    metrics: Metrics,
+}
+
+impl<D: Disk> Wal<D> {
+    /// Whose log `disk` holds; nothing if it never held one. Writes nothing.
+    pub fn identity(disk: &D) -> Result<Option<Identity>, WalError> {
+        Ok(Superblock::load(disk)?.map(|superblock| superblock.identity().clone()))
+    }
+
+    /// Open the log, or make one if the directory holds none, and give what each group finds in it.
+    ///
+    /// [`Recovered::applied`] is left at its default. All that is returned is durable.
+    pub fn open(
+        disk: D,
+        options: Options,
+        identity: &Identity,
+    ) -> Result<(Self, BTreeMap<GroupId, Recovered>), WalError> {
+        let segment_bytes = options.segment_bytes.next_multiple_of(SECTOR).max(4 * SECTOR);
+        let salt = identity.salt();
+        let superblock = Superblock::open(&disk, identity)?;
+        let found = recover(&disk, salt, superblock.newest(), superblock.doubtful)?;
+        let next = found.as_ref().map_or(1, |found| found.tip.segment + 1);
+        let pool = Preparer::new(disk.clone(), segment_bytes, options.spares, next);
+        let (found, fresh) = match found {
+            Some(found) => {
+                settle(&disk, salt, &found)?;
+                (found, false)
+            }
+            None => (begin(&disk, &pool)?, true),
+        };
+        let mut wal = Wal {
+            disk,
+            salt,
+            superblock,
+            pool,
+            tip: found.tip,
+            segments: found.segments,
+            file: found.file,
+            sealed: !fresh,
+            ahead: found.tracks.clone(),
+            behind: found.tracks,
+            changes: Vec::new(),
+            buffer: Writer::new(),
+            flight: None,
+            poison: None,
+            metrics: Metrics::default(),
+        };
+        if fresh {
+            wal.start_segment()?;
+        }
+        // Of an old log, the newer copy may have been in the page cache only. Of a fresh one, the older
+        // copy still says that it is being made.
+        wal.superblock.save(wal.tip.segment)?;
+        wal.retire();
+        Ok((wal, found.recovered))
+    }
+
+    /// Buffer one group's operations for the next frame. Nothing is written yet.
+    ///
+    /// [`WalError::Refused`] leaves the log as it was before the call.
+    pub fn append(&mut self, group: GroupId, ops: &[WriteOp]) -> Result<(), WalError> {
+        self.healthy()?;
+        let mut track = self.ahead.get(&group).copied().unwrap_or_default();
+        let buffered = self.changes.len();
+        for op in ops {
+            if let Err(what) = track.check(op) {
+                self.changes.truncate(buffered);
+                return Err(WalError::Refused { group, what });
+            }
+            if let Some(change) = Change::of(op) {
+                track.apply(change);
+                self.changes.push((group, change));
+            }
+        }
+        if self.changes.len() > buffered {
+            self.ahead.insert(group, track);
+            encode_operations(group, ops, &mut self.buffer);
+        }
+        Ok(())
+    }
+
+    /// Make everything buffered durable: one frame, one write, one sync. Nothing buffered, nothing done.
+    pub fn commit(&mut self) -> Result<(), WalError> {
+        self.write()?;
+        self.sync()
+    }
+
+    /// The first half of [`commit`](Self::commit): write the frame. What was appended is not durable until
+    /// [`sync`](Self::sync) has returned; appending more in between is fine, it goes to the frame after.
+    pub fn write(&mut self) -> Result<(), WalError> {
+        self.sync()?;
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let written = self.write_frame();
+        self.poisoned(written)
+    }
+
+    /// The second half of [`commit`](Self::commit): make the frame durable.
+    pub fn sync(&mut self) -> Result<(), WalError> {
+        self.healthy()?;
+        let Some(flight) = self.flight.take() else { return Ok(()) };
+        let synced = self.file.sync().map_err(|error| WalError::sync(self.path(), error));
+        self.poisoned(synced)?;
+        self.tip = flight.tip;
+        self.metrics.commits += 1;
+        self.metrics.payload_bytes += flight.payload_bytes;
+        let mut moved = false;
+        for (group, change) in flight.changes {
+            self.behind.entry(group).or_default().apply(change);
+            Segment::note(self.segments.iter_mut(), group, change);
+            moved |= matches!(change, Change::Reset(_) | Change::Purge(_));
+        }
+        if moved {
+            self.retire();
+        }
+        Ok(())
+    }
+
+    /// Leave a witness that the last commit was durable: call it when the log has been idle for some
+    /// milliseconds, and before closing it. Writes one sector and does not wait for the disk; does nothing
+    /// if it has been done, or while a frame is in flight.
+    pub fn seal(&mut self) -> Result<(), WalError> {
+        self.healthy()?;
+        if self.sealed || self.flight.is_some() {
+            return Ok(());
+        }
+        let written = self
+            .file
+            .write_at(&seal(self.salt, self.tip), self.tip.offset)
+            .map_err(|error| WalError::write(self.path(), error));
+        self.poisoned(written)?;
+        self.sealed = true;
+        self.metrics.seals += 1;
+        self.metrics.written_bytes += SECTOR;
+        Ok(())
+    }
+
+    /// Whether anything is buffered or in flight.
+    pub fn is_idle(&self) -> bool {
+        self.buffer.is_empty() && self.flight.is_none()
+    }
+
+    /// What makes the next segment ready; give it to a background thread.
+    pub fn preparer(&self) -> Preparer<D> {
+        self.pool.clone()
+    }
+
+    /// Whether [`prepare_next`](Self::prepare_next) has something to do. Cheap enough to ask after every
+    /// commit.
+    pub fn wants_next(&self) -> bool {
+        self.pool.is_due()
+    }
+
+    /// [`Preparer::prepare_next`], here and now.
+    pub fn prepare_next(&self) -> Result<(), WalError> {
+        self.pool.prepare_next()
+    }
+
+    /// Where the log ends.
+    pub fn position(&self) -> Position {
+        Position { segment: self.tip.segment, offset: self.tip.offset, sequence: self.tip.sequence }
+    }
+
+    /// The bytes buffered for the next frame.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The bytes that all segments take on the disk, spares and the one made ready included.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum::<u64>() + self.pool.held_bytes()
+    }
+
+    /// The number of segments that hold something needed, the current one included.
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// What has been done since the log was opened.
+    pub fn metrics(&self) -> Metrics {
+        let counts = self.pool.counts();
+        Metrics {
+            segments_created: counts.created,
+            segments_recycled: counts.recycled,
+            segments_removed: counts.removed,
+            ..self.metrics
+        }
+    }
+
+    fn path(&self) -> String {
+        self.disk.path(&file_name(self.tip.segment))
+    }
+
+    fn healthy(&self) -> Result<(), WalError> {
+        self.poison.clone().map_or(Ok(()), Err)
+    }
+
+    /// Remember a failure for ever.
+    fn poisoned(&mut self, outcome: Result<(), WalError>) -> Result<(), WalError> {
+        if let Err(error) = &outcome {
+            self.poison = Some(error.clone());
+        }
+        outcome
+    }
+
+    fn write_frame(&mut self) -> Result<(), WalError> {
+        let payload_bytes = self.buffer.len();
+        if payload_bytes > MAX_PAYLOAD_BYTES {
+            let why =
+                format!("one commit of {payload_bytes} bytes; no more than {MAX_PAYLOAD_BYTES} are possible");
+            return Err(WalError::write(self.path(), std::io::Error::other(why)));
+        }
+        if !self.has_room(self.tip.offset, span(payload_bytes)) {
+            self.roll(span(payload_bytes))?;
+        }
+        let parts = std::mem::take(&mut self.buffer).into_segments();
+        let tip = self.put(Kind::Operations, parts)?;
+        let changes = std::mem::take(&mut self.changes);
+        self.flight = Some(Flight { tip, payload_bytes: payload_bytes as u64, changes });
+        Ok(())
+    }
+
+    /// Whether the current segment takes `bytes` at `offset`, and a seal after it.
+    fn has_room(&self, offset: u64, bytes: u64) -> bool {
+        let size = self.segments.back().map_or(0, |segment| segment.size);
+        offset + bytes + SECTOR <= size
+    }
+
+    /// Write one frame at the tip; the tip once it is durable.
+    fn put(&mut self, kind: Kind, payload: Vec<Bytes>) -> Result<Tip, WalError> {
+        let Tip { segment, offset, sequence, previous } = self.tip;
+        let length: usize = payload.iter().map(Bytes::len).sum();
+        let payload_sum = payload_checksum(&payload);
+        let header = Header { kind, sequence, previous, length: length as u32, payload: payload_sum };
+        let (bytes, sum) = header.encode(Place { salt: self.salt, segment, offset });
+        let mut parts = Vec::with_capacity(payload.len() + 2);
+        parts.push(Bytes::copy_from_slice(&bytes));
+        parts.extend(payload);
+        parts.push(padding(length));
+        self.file.write_at(&parts, offset).map_err(|error| WalError::write(self.path(), error))?;
+        self.sealed = false;
+        self.metrics.written_bytes += header.span();
+        Ok(Tip { segment, offset: offset + header.span(), sequence: sequence + 1, previous: sum })
+    }
+
+    /// Change to the next segment, which must take a frame of `bytes`.
+    fn roll(&mut self, bytes: u64) -> Result<(), WalError> {
+        let (prepared, waited) = self.pool.take()?;
+        self.metrics.segments_waited_for += u64::from(waited);
+        let Prepared { number, file, mut size } = prepared;
+        let needed = span(self.start_payload(size).len()) + bytes + SECTOR;
+        if needed > size {
+            // A frame longer than a segment gets one of its own length.
+            let path = || self.disk.path(&file_name(number));
+            file.allocate(needed).map_err(|error| WalError::io("grow", path(), error))?;
+            file.sync().map_err(|error| WalError::sync(path(), error))?;
+            size = needed;
+        }
+        self.segments.push_back(Segment::new(number, size));
+        self.file = file;
+        self.tip = Tip { segment: number, offset: 0, ..self.tip };
+        self.start_segment()?;
+        self.retire();
+        Ok(())
+    }
+
+    fn start_payload(&self, size: u64) -> Writer {
+        let mut payload = Writer::new();
+        Start { size, groups: self.behind.clone() }.encode(&mut payload);
+        payload
+    }
+
+    /// Begin the current segment: start frame durable, then the superblock that tells of it, then anything
+    /// else.
+    fn start_segment(&mut self) -> Result<(), WalError> {
+        let size = self.segments.back().map_or(0, |segment| segment.size);
+        let payload = self.start_payload(size).into_segments();
+        let tip = self.put(Kind::Start, payload)?;
+        self.file.sync().map_err(|error| WalError::sync(self.path(), error))?;
+        self.tip = tip;
+        self.superblock.save(tip.segment)
+    }
+
+    /// Hand over the oldest segments as far as nothing in them is needed. Never the current one.
+    fn retire(&mut self) {
+        while self.segments.len() > 1
+            && let Some(oldest) = self.segments.pop_front_if(|oldest| oldest.is_dead(&self.behind))
+        {
+            self.pool.retire(oldest.number, oldest.size);
+        }
+    }
+}
+
+/// The first segment of a new log; whatever an unfinished attempt left is removed before.
+fn begin<D: Disk>(disk: &D, pool: &Preparer<D>) -> Result<Found<D>, WalError> {
+    clear(disk, |_| true)?;
+    let (Prepared { number, file, size }, _) = pool.take()?;
+    Ok(Found {
+        tip: Tip { segment: number, offset: 0, sequence: 1, previous: 0 },
+        segments: VecDeque::from([Segment::new(number, size)]),
+        file,
+        tracks: Tracks::new(),
+        recovered: BTreeMap::new(),
+    })
+}
