@@ -31,7 +31,7 @@ fn well_formed(log: &Log) -> Result<(), Violation> {
     let mut previous: Option<&Entry> = None;
     for entry in &log.entries {
         let (index, round) = previous.map_or((log.snapshot_index, 0), |entry| (entry.index, entry.round));
-        if entry.index != index + 1 || entry.round < round {
+        if entry.index != index.saturating_add(1) || entry.round < round {
             let detail = format!("node {}: {entry} follows index {index} of round {round}", log.node);
             return Err(Violation::new(PROPERTY, detail));
         }

@@ -261,3 +261,28 @@ fn versions_borrowed_from_too_few_ambiguous_writes_fail() {
         assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }
 }
+
+/// Whatever a broken server answers, the check answers too.
+#[test]
+fn extreme_numbers_do_not_panic() {
+    const MAX: u64 = u64::MAX;
+    let numbers = [0, 1, MAX - 1, MAX];
+    for (revision, modified) in numbers.iter().flat_map(|a| numbers.iter().map(move |b| (*a, *b))) {
+        for (create, version) in numbers.iter().flat_map(|a| numbers.iter().map(move |b| (*a, *b))) {
+            let history = [
+                lost_put(1, "x"),
+                lost_cas(1, modified, "z"),
+                lost_delete(1),
+                get((2, 3), revision, Some(record("y", create, modified, version))),
+                put((2, 5), "y", revision),
+                cas((2, 5), modified, "x", modified),
+                get((4, 5), MAX, Some(record("x", create, modified, version))),
+            ];
+            for width in 1..=history.len() {
+                let _ = check(&history[..width]);
+                let _ = quorate_checker::revision_order::check(&history[..width]);
+                let _ = quorate_checker::replay::check(&history[..width], &[event(MAX, "k", "x", 0, MAX)]);
+            }
+        }
+    }
+}

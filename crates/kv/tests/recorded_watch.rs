@@ -100,12 +100,6 @@ fn first_rows() -> Watching {
     assert_eq!(brief(&on.put("w/1")), [(0, 30, vec![change("w/1", true, 30)])], "71");
     let gone = on.apply(Command::DeleteRange(delete("w/1", "")));
     assert_eq!(brief(&gone), [(0, 31, vec![change("w/1", false, 31)])], "71");
-    assert_eq!(on.put("elsewhere"), [], "71a");
-    let mut on = Watching::new();
-    on.create(watch("w/", "w0"));
-    on.put("w/1");
-    on.put("w/1");
-    on.apply(Command::DeleteRange(delete("w/1", "")));
     let both = on.apply(Command::Txn(Box::new(then([Op::Put(put("w/a", "")), Op::Put(put("w/b", ""))]))));
     assert_eq!(brief(&both), [(0, 32, vec![change("w/a", true, 32), change("w/b", true, 32)])], "72");
     on

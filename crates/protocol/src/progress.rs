@@ -123,9 +123,32 @@ impl Progress {
         !stale
     }
 
-    /// What was in flight may be lost: start again from what is known.
+    /// Whether a probe or something in flight is unanswered.
+    pub fn waits(&self) -> bool {
+        match self.pace {
+            Pace::Probe { paused } => paused,
+            Pace::Replicate => !self.inflight.is_empty(),
+            Pace::Snapshot { .. } => false,
+        }
+    }
+
+    /// What was in flight may be lost: ask again. A probe is repeated where it was, for nothing has been
+    /// learned that would move it; a stream starts again from what is known; a snapshot may have arrived
+    /// though its acknowledgement did not, which a probe behind it will show.
     pub fn probe(&mut self) {
-        self.probe_from(self.matched.next());
+        match self.pace {
+            Pace::Probe { .. } => self.pace = Pace::Probe { paused: false },
+            Pace::Replicate | Pace::Snapshot { at: None } => self.probe_from(self.matched.next()),
+            Pace::Snapshot { at: Some(at) } => self.probe_from(at.next()),
+        }
+    }
+
+    /// A snapshot could not be handed over. To be started again when the peer is next heard, not at once.
+    pub fn snapshot_failed(&mut self) {
+        if matches!(self.pace, Pace::Snapshot { .. }) {
+            self.probe_from(self.matched.next());
+            self.pace = Pace::Probe { paused: true };
+        }
     }
 
     /// Wait for a snapshot.
@@ -162,6 +185,34 @@ mod tests {
         assert!(!peer.rejected(Index(9), Index(5)), "the same rejection again is stale");
         assert!(peer.acknowledged(Index(5)));
         assert_eq!((peer.pace, peer.next), (Pace::Replicate, Index(6)));
+    }
+
+    #[test]
+    fn a_lost_probe_is_repeated_where_it_was() {
+        let mut peer = Progress::new(Index(10));
+        peer.sent(Index(9));
+        assert!(peer.waits());
+        peer.probe();
+        assert_eq!((peer.pace, peer.next), (Pace::Probe { paused: false }, Index(10)));
+        peer.acknowledged(Index(9));
+        peer.sent(Index(12));
+        assert!(peer.waits());
+        peer.probe();
+        assert_eq!((peer.next, peer.inflight()), (Index(10), 0), "a stream starts again after what matched");
+    }
+
+    #[test]
+    fn a_snapshot_may_have_arrived_unacknowledged() {
+        let mut peer = Progress::new(Index(1));
+        peer.snapshot();
+        peer.pace = Pace::Snapshot { at: Some(Index(7)) };
+        peer.probe();
+        assert_eq!(peer.next, Index(8));
+        assert!(peer.rejected(Index(7), Index(0)), "it had not arrived");
+        assert_eq!(peer.next, Index(1));
+        peer.snapshot();
+        peer.snapshot_failed();
+        assert_eq!((peer.pace, peer.next), (Pace::Probe { paused: true }, Index(1)));
     }
 
     #[test]

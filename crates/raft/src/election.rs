@@ -11,7 +11,7 @@ use quorate_protocol::{Entry, EntryKind, LogId, NodeId, ReadId};
 
 use crate::core::{Out, Part, Raft};
 use crate::message::{Body, Message, Term};
-use crate::replication::Leader;
+use crate::replication::{Leader, Peer};
 use crate::rules::Rules;
 use quorate_protocol::{Ballot, Effect};
 
@@ -49,6 +49,7 @@ impl<R: Rules> Raft<R> {
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
             leader.heartbeat_elapsed = 0;
+            leader.peers.values_mut().for_each(Peer::beat);
             self.broadcast_heartbeat(out);
         }
     }
@@ -161,16 +162,17 @@ impl<R: Rules> Raft<R> {
         self.draw_timeout();
     }
 
-    /// A message that only this term's leader sends has come from `from`.
-    pub(crate) fn heard_leader(&mut self, from: NodeId, out: Out) {
+    /// A message that only this term's leader sends has come from `from`. Answers whether that can be.
+    pub(crate) fn heard_leader(&mut self, from: NodeId, out: Out) -> bool {
         if let Part::Leader(_) = self.part {
             self.violation = Some(quorate_protocol::Violation("ElectionSafety: two leaders in one term"));
-            return;
+            return false;
         }
         if self.leader != Some(from) {
             self.follow(Some(from), out);
         }
         self.elapsed = 0;
+        true
     }
 
     /// Won: lead, and begin with an entry of the own term, for only that lets earlier ones commit (§8).

@@ -19,7 +19,8 @@ use crate::message::{Body, Term};
 use crate::reads::LeaderReads;
 use crate::rules::Rules;
 
-/// Heartbeats a peer answers without acknowledging what is in flight before it is taken to be lost.
+/// Heartbeat intervals without acknowledgement of what is in flight before it is taken to be lost, if the
+/// peer is heard otherwise. Intervals, and not heartbeats: rounds of reads send as many of those as they like.
 const STALLED_HEARTBEATS: u32 = 3;
 
 /// What only a leader knows.
@@ -44,7 +45,7 @@ pub(crate) struct Peer {
     progress: Progress,
     /// The commit index it was last told.
     told_commit: Index,
-    /// Heartbeats answered since something in flight was last acknowledged.
+    /// Heartbeat intervals since something in flight was last acknowledged.
     stalled: u32,
     /// The snapshot it waits for has been handed over whole.
     handed_over: bool,
@@ -60,6 +61,23 @@ impl core::ops::Deref for Peer {
 impl core::ops::DerefMut for Peer {
     fn deref_mut(&mut self) -> &mut Progress {
         &mut self.progress
+    }
+}
+
+impl Peer {
+    fn waits(&self) -> bool {
+        self.progress.waits() || (self.handed_over && matches!(self.pace, Pace::Snapshot { .. }))
+    }
+
+    /// A heartbeat interval has passed.
+    pub fn beat(&mut self) {
+        self.stalled = if self.waits() { self.stalled + 1 } else { 0 };
+    }
+
+    /// Whether what is unanswered is to be taken for lost: a probe after an interval, the rest after several.
+    fn is_stalled(&self) -> bool {
+        let patience = if matches!(self.pace, Pace::Probe { .. }) { 1 } else { STALLED_HEARTBEATS };
+        self.waits() && self.stalled >= patience
     }
 }
 
@@ -163,11 +181,14 @@ impl<R: Rules> Raft<R> {
     }
 
     pub(crate) fn rejected(&mut self, from: NodeId, prev: Index, hint: LogId, out: Out) {
+        let last = self.log.last().index;
         let Part::Leader(leader) = &mut self.part else { return };
-        let Some(peer) = leader.peers.get_mut(&from) else { return };
-        // Skip the terms that cannot agree: each rejection rules out at least one (§5.3).
+        let Some(peer) = leader.peers.get_mut(&from).filter(|_| prev <= last) else { return };
+        // Skip the terms that cannot agree: each rejection rules out at least one (§5.3), and always the entry
+        // rejected, or a probe that ends at the base of our log would be repeated for ever.
         let agree = self.log.last_at_or_below(hint.index.min(prev), hint.ballot.round);
-        if peer.rejected(prev, agree.index.min(hint.index)) {
+        if peer.rejected(prev, agree.index.min(hint.index).min(prev.prev())) {
+            peer.stalled = 0;
             self.replicate(from, out);
         }
     }
@@ -216,15 +237,7 @@ impl<R: Rules> Raft<R> {
         let Part::Leader(leader) = &mut self.part else { return };
         let Some(peer) = leader.peers.get_mut(&from) else { return };
         peer.round = peer.round.max(round);
-        let waits = match peer.pace {
-            Pace::Probe { paused } => paused,
-            Pace::Replicate => peer.inflight() > 0,
-            Pace::Snapshot { .. } => peer.handed_over,
-        };
-        peer.stalled = if waits { peer.stalled + 1 } else { 0 };
-        // An unanswered probe is repeated at once; what is in flight gets some heartbeats' time to arrive.
-        let lost = matches!(peer.pace, Pace::Probe { .. }) || peer.stalled >= STALLED_HEARTBEATS;
-        if waits && lost {
+        if peer.is_stalled() {
             peer.stalled = 0;
             peer.probe();
         }
@@ -247,12 +260,9 @@ impl<R: Rules> Raft<R> {
     pub(crate) fn snapshot_sent(&mut self, to: NodeId, ok: bool) {
         let Part::Leader(leader) = &mut self.part else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
-        if matches!(peer.pace, Pace::Snapshot { .. }) {
-            peer.handed_over = ok;
-            if !ok {
-                peer.probe();
-                peer.pace = Pace::Probe { paused: true };
-            }
+        peer.handed_over = ok;
+        if !ok {
+            peer.snapshot_failed();
         }
     }
 
@@ -321,8 +331,14 @@ impl<R: Rules> Raft<R> {
         if !self.well_formed(prev, &entries) {
             return;
         }
-        self.heard_leader(from, out);
-        if prev.index > self.commit && !self.log.contains(prev) {
+        if !self.heard_leader(from, out) {
+            return;
+        }
+        let known = self.log.ballot(prev.index);
+        if prev.index <= self.commit && known.is_some_and(|ballot| ballot != prev.ballot) {
+            return self.contradicted();
+        }
+        if prev.index > self.commit && known != Some(prev.ballot) {
             let hint = self.log.last_at_or_below(prev.index, prev.ballot.round);
             let after = self.meta_seq;
             return self.send(from, Body::Rejected { prev: prev.index, hint }, after, out);
@@ -350,7 +366,7 @@ impl<R: Rules> Raft<R> {
         let Some(first) = entries.iter().position(|entry| !known(entry)) else { return true };
         let from = entries[first].id.index;
         if from <= self.commit {
-            self.violation = Some(Violation("LeaderCompleteness: a leader contradicts a committed entry"));
+            self.contradicted();
             return false;
         }
         let new = entries[first..].to_vec();
@@ -361,6 +377,10 @@ impl<R: Rules> Raft<R> {
         new.iter().cloned().for_each(|entry| self.log.push(entry));
         self.write(vec![WriteOp::Append(new)], out);
         true
+    }
+
+    fn contradicted(&mut self) {
+        self.violation = Some(Violation("LeaderCompleteness: a leader contradicts a committed entry"));
     }
 
     /// Entries follow `prev` densely, in ascending terms, none beyond this one.
@@ -376,13 +396,17 @@ impl<R: Rules> Raft<R> {
     }
 
     pub(crate) fn heartbeat(&mut self, from: NodeId, commit: Index, round: u64, out: Out) {
-        self.heard_leader(from, out);
+        if !self.heard_leader(from, out) {
+            return;
+        }
         self.commit_to(R::may_apply(commit, self.matched).min(self.log.last().index), out);
         self.send(from, Body::HeartbeatReply { round }, self.meta_seq, out);
     }
 
     pub(crate) fn snapshot(&mut self, from: NodeId, id: LogId, out: Out) {
-        self.heard_leader(from, out);
+        if !self.heard_leader(from, out) {
+            return;
+        }
         if id.index > self.commit {
             if self.log.contains(id) {
                 // The log already leads there: no need for the image.

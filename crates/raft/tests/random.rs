@@ -8,7 +8,7 @@ use quorate_golden::Detail;
 use quorate_raft::Paper;
 
 /// Steps of a storm.
-const STEPS: usize = 1_200;
+const STEPS: usize = 2_000;
 
 /// Storms.
 const SEEDS: u64 = 300;

@@ -8,12 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::{Receiver, Sender};
 use quorate_kv::{Applied, Command, Event, Outcome, State};
 use quorate_protocol::{Entry, EntryKind, Index, LogId, ReadId, Role};
 use quorate_storage::{Image, Store};
 use quorate_wire::{Request, decode_request};
 
+use crate::mailbox::Receiver;
 use crate::shared::{ApplyInput, Shared};
 use crate::watches::WatchInput;
 
@@ -41,15 +41,19 @@ struct Decoded {
 impl Applier {
     /// Run until told to stop.
     pub fn run(mut self) {
-        while let Ok(input) = self.inputs.recv() {
-            match input {
-                ApplyInput::Entries(entries) => self.apply(entries),
-                ApplyInput::Reads(ids, index) => self.waiting.push((index, ids)),
-                ApplyInput::Role(role) => self.role(role),
-                ApplyInput::Install(image, done) => self.install(image, &done),
-                ApplyInput::Stop => return,
+        let mut inputs = Vec::new();
+        loop {
+            self.inputs.take_all(&mut inputs, None);
+            for input in inputs.drain(..) {
+                match input {
+                    ApplyInput::Entries(entries) => self.apply(entries),
+                    ApplyInput::Reads(ids, index) => self.waiting.push((index, ids)),
+                    ApplyInput::Role(role) => self.role(role),
+                    ApplyInput::Install(image, done) => self.install(image, &done),
+                    ApplyInput::Stop => return,
+                }
+                self.wake_reads();
             }
-            self.wake_reads();
         }
     }
 
@@ -98,7 +102,7 @@ impl Applier {
         self.shared.applied.store(last.0, Ordering::SeqCst);
         self.shared.metrics.applied(&batches);
         if !batches.is_empty() {
-            let _ = self.shared.watches.send(WatchInput::Events(batches));
+            self.shared.watches.send(WatchInput::Events(batches));
         }
     }
 
@@ -133,7 +137,7 @@ impl Applier {
         }
     }
 
-    fn install(&mut self, image: Image, done: &Sender<()>) {
+    fn install(&mut self, image: Image, done: &crossbeam_channel::Sender<()>) {
         let shared = Arc::clone(&self.shared);
         let _no_checkpoint = shared.files.lock();
         match replace(&shared, &self.directory, &self.options, &image) {
@@ -161,7 +165,7 @@ fn replace(
     drop(old);
     shared.revision.store(revision, Ordering::SeqCst);
     shared.applied.store(applied, Ordering::SeqCst);
-    let _ = shared.watches.send(WatchInput::Jump(revision));
+    shared.watches.send(WatchInput::Jump(revision));
     Ok(())
 }
 

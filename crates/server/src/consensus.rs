@@ -7,7 +7,6 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use quorate_protocol::{Consensus, Index, LogId, NodeId, ReadId, Seq};
 use quorate_replica::{Input, Output, Refusal, Replica};
 use quorate_storage::Image;
@@ -15,11 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::log::LogInput;
+use crate::mailbox::{Receiver, Sender};
 use crate::shared::{ApplyInput, ConsensusInput, Consenter, Shared, TICK, Unproposed};
 use crate::snapshots;
-
-/// Inputs taken together, at most, so that outputs are not held back under load.
-const MAX_INPUTS: usize = 1024;
 
 /// Ticks made up for at once after the thread was held up; more are forgotten, as a clock that jumps must
 /// not make a whole election timeout pass in one step.
@@ -29,15 +26,14 @@ const MAX_MISSED_TICKS: u32 = 3;
 pub struct Ear<M>(pub Sender<ConsensusInput<M>>);
 
 impl<M: Send> Consenter for Ear<M> {
-    // A thread that has stopped needs nothing told.
     fn propose(&self, data: Bytes) {
-        let _ = self.0.send(ConsensusInput::Propose(data));
+        self.0.send(ConsensusInput::Propose(data));
     }
     fn read(&self, id: ReadId) {
-        let _ = self.0.send(ConsensusInput::Read(id));
+        self.0.send(ConsensusInput::Read(id));
     }
     fn checkpointed(&self, index: Index) {
-        let _ = self.0.send(ConsensusInput::Checkpointed(index));
+        self.0.send(ConsensusInput::Checkpointed(index));
     }
 }
 
@@ -60,15 +56,11 @@ where
 {
     /// Run until told to stop.
     pub fn run(mut self) {
-        let mut outputs = Vec::new();
+        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
         let mut next_tick = Instant::now() + TICK;
         loop {
-            let first = match self.inputs.recv_deadline(next_tick) {
-                Ok(input) => Some(input),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            if !self.take_inputs(first, &mut outputs) || self.shared.fatal.struck() {
+            self.inputs.take_all(&mut inputs, Some(next_tick));
+            if !self.take_inputs(&mut inputs, &mut outputs) || self.shared.fatal.struck() {
                 return;
             }
             self.tick_if_due(&mut next_tick, &mut outputs);
@@ -91,12 +83,11 @@ where
     /// Step through what has arrived; answers false when the node stops.
     fn take_inputs(
         &mut self,
-        first: Option<ConsensusInput<C::Message>>,
+        inputs: &mut Vec<ConsensusInput<C::Message>>,
         outputs: &mut Vec<Output<C::Message>>,
     ) -> bool {
         let (mut proposals, mut reads) = (Vec::new(), Vec::new());
-        let more = self.inputs.clone();
-        for input in first.into_iter().chain(more.try_iter().take(MAX_INPUTS)) {
+        for input in inputs.drain(..) {
             match input {
                 ConsensusInput::Propose(data) => proposals.push(data),
                 ConsensusInput::Read(id) => reads.push(id),
@@ -208,10 +199,10 @@ where
     }
 
     fn to_log(&self, input: LogInput<C::Message>) {
-        let _ = self.log.send(input);
+        self.log.send(input);
     }
 
     fn to_apply(&self, input: ApplyInput) {
-        let _ = self.shared.apply.send(input);
+        self.shared.apply.send(input);
     }
 }

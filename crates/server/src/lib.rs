@@ -26,6 +26,7 @@ mod http;
 pub mod identity;
 mod leases;
 mod log;
+mod mailbox;
 mod metrics;
 mod node;
 mod peers;

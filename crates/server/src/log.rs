@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use quorate_protocol::{Consensus, NodeId, Outbox, Seq, WriteOp};
 use quorate_wal::{RealDisk, Wal, WalError};
 
+use crate::mailbox::{Receiver, Sender};
 use crate::shared::{ConsensusInput, Shared};
 
 /// The group of the default keyspace in the node's log.
@@ -53,7 +53,7 @@ pub struct LogWriter<C: Consensus> {
     pub consensus: Sender<ConsensusInput<C::Message>>,
     pub outbox: Outbox<C::Message>,
     /// Asks the preparer thread to look.
-    pub prepare: Sender<()>,
+    pub prepare: crossbeam_channel::Sender<()>,
 }
 
 impl<C: Consensus> LogWriter<C> {
@@ -65,27 +65,21 @@ impl<C: Consensus> LogWriter<C> {
     }
 
     fn serve(&mut self) -> Result<(), WalError> {
+        let mut inputs = Vec::new();
         loop {
-            let input = match self.inputs.recv_timeout(IDLE) {
-                Ok(input) => input,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.wal.seal()?;
-                    match self.inputs.recv() {
-                        Ok(input) => input,
-                        Err(_) => return Ok(()),
-                    }
+            self.inputs.take_all(&mut inputs, Some(Instant::now() + IDLE));
+            if inputs.is_empty() {
+                self.wal.seal()?;
+                self.inputs.take_all(&mut inputs, None);
+            }
+            let (mut written, mut stop) = (None, false);
+            for input in inputs.drain(..) {
+                stop |= self.take(input, &mut written)?;
+                if self.wal.buffered_bytes() >= MAX_COMMIT_BYTES {
+                    self.commit(&mut written)?;
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.wal.seal(),
-            };
-            let mut written = None;
-            let mut stop = self.take(input, &mut written)?;
-            while !stop && self.wal.buffered_bytes() < MAX_COMMIT_BYTES {
-                let Ok(input) = self.inputs.try_recv() else { break };
-                stop = self.take(input, &mut written)?;
             }
-            if let Some(seq) = written {
-                self.commit(seq)?;
-            }
+            self.commit(&mut written)?;
             if stop {
                 return self.wal.seal();
             }
@@ -109,7 +103,8 @@ impl<C: Consensus> LogWriter<C> {
         Ok(false)
     }
 
-    fn commit(&mut self, seq: Seq) -> Result<(), WalError> {
+    fn commit(&mut self, written: &mut Option<Seq>) -> Result<(), WalError> {
+        let Some(seq) = written.take() else { return Ok(()) };
         self.wal.write()?;
         let began = Instant::now();
         self.wal.sync()?;
@@ -118,7 +113,7 @@ impl<C: Consensus> LogWriter<C> {
         for (to, message) in self.outbox.durable(seq) {
             self.shared.peers.send_message::<C>(to, &message);
         }
-        let _ = self.consensus.send(ConsensusInput::Durable(seq));
+        self.consensus.send(ConsensusInput::Durable(seq));
         if self.wal.wants_next() {
             let _ = self.prepare.try_send(());
         }
@@ -127,7 +122,11 @@ impl<C: Consensus> LogWriter<C> {
 }
 
 /// Make segments ready ahead of need, off the log thread.
-pub fn prepare_segments(shared: &Shared, preparer: &quorate_wal::Preparer<RealDisk>, asked: &Receiver<()>) {
+pub fn prepare_segments(
+    shared: &Shared,
+    preparer: &quorate_wal::Preparer<RealDisk>,
+    asked: &crossbeam_channel::Receiver<()>,
+) {
     while asked.recv().is_ok() {
         match preparer.prepare_next() {
             Ok(()) => {}

@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
 use parking_lot::{Mutex, RwLock};
 use quorate_kv::{Command, Publish, State};
 use quorate_protocol::{self as protocol, Consensus, NodeId, Outbox, Random, Recovered, Seq};
@@ -34,6 +34,7 @@ use crate::config::{Config, ConfigError, Url};
 use crate::consensus::{Driver, Ear};
 use crate::identity::Identity;
 use crate::log::{GROUP, LogInput, LogWriter, prepare_segments};
+use crate::mailbox::{Sender, mailbox};
 use crate::metrics::Metrics;
 use crate::peers::{self, Listening, Local, Peers};
 use crate::shared::{ApplyInput, ConsensusInput, Fatal, Leadership, Shared, TICK};
@@ -186,7 +187,7 @@ fn open<C: Consensus>(config: &Config, identity: &Identity) -> Result<Opened, St
     let wal_options = quorate_wal::Options { segment_bytes: config.wal_segment_bytes, ..Default::default() };
     let (wal, mut groups) = Wal::open(disk, wal_options, &wal_identity)?;
     let state_directory = directory.join("state");
-    let options = quorate_storage::Options::default();
+    let options = quorate_storage::Options { fatal: unreadable, ..Default::default() };
     let state = State::restore(Store::open(&state_directory, &options)?);
     let mut recovered = groups.remove(&GROUP).unwrap_or_default();
     recovered.applied = standing(state.meta());
@@ -195,6 +196,13 @@ fn open<C: Consensus>(config: &Config, identity: &Identity) -> Result<Opened, St
         return Err(StartError::StateBehindLog { directory: state_directory, state, log });
     }
     Ok(Opened { wal, state, recovered, state_directory, options })
+}
+
+/// The state machine has no answer to a record it was promised and cannot read: end before anything wrong is
+/// said.
+fn unreadable(error: StorageError) -> ! {
+    tracing::error!("this node must stop: {error}");
+    std::process::exit(1)
 }
 
 fn start<C>(config: Config) -> Result<Node, StartError>
@@ -214,10 +222,10 @@ where
     let seed = entropy(incarnation);
     let core = C::recover(core_config(&config, &identity), recovered, Random::new(seed));
 
-    let (consensus_tx, consensus_rx) = unbounded();
-    let (log_tx, log_rx) = unbounded();
-    let (apply_tx, apply_rx) = unbounded();
-    let (watch_tx, watch_rx) = unbounded();
+    let (consensus_tx, consensus_rx) = mailbox();
+    let (log_tx, log_rx) = mailbox();
+    let (apply_tx, apply_rx) = mailbox();
+    let (watch_tx, watch_rx) = mailbox();
     let (fatal_tx, fatal_rx) = unbounded();
     let (prepare_tx, prepare_rx) = bounded(1);
     let local =
@@ -314,10 +322,10 @@ where
     C::Message: Send + 'static,
 {
     Box::new(move || {
-        let _ = consensus.send(ConsensusInput::Stop);
-        let _ = log.send(LogInput::Stop);
-        let _ = shared.apply.send(ApplyInput::Stop);
-        let _ = shared.watches.send(WatchInput::Stop);
+        consensus.send(ConsensusInput::Stop);
+        log.send(LogInput::Stop);
+        shared.apply.send(ApplyInput::Stop);
+        shared.watches.send(WatchInput::Stop);
     })
 }
 

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::mailbox::{Receiver, Sender, mailbox};
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use quorate_protocol::{Consensus, NodeId};
 use quorate_storage::ImageReader;
@@ -89,7 +89,7 @@ impl Peers {
     /// For a node and where its peers listen.
     pub fn new(local: Local, addresses: BTreeMap<NodeId, Vec<String>>) -> Self {
         let link = |addresses| {
-            let (queue, frames) = bounded(MAX_QUEUED);
+            let (queue, frames) = mailbox();
             Link { addresses, queue, frames, connected: AtomicBool::new(false) }
         };
         Peers {
@@ -116,7 +116,7 @@ impl Peers {
 
     fn send(&self, to: NodeId, frame: Frame) {
         if let Some(link) = self.links.get(&to) {
-            let _ = link.queue.try_send(frame);
+            link.queue.offer(frame, MAX_QUEUED);
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 use quorate_api::convert::Answering;
 use quorate_kv::{Applied, State};
@@ -15,6 +14,7 @@ use quorate_storage::{Image, Store};
 
 use crate::config::Config;
 use crate::identity::Identity;
+use crate::mailbox::Sender;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::waiters::Waiters;
@@ -59,7 +59,7 @@ pub enum ApplyInput {
     /// The node's part changed.
     Role(Role),
     /// Replace the state by this image, then answer.
-    Install(Image, Sender<()>),
+    Install(Image, crossbeam_channel::Sender<()>),
     /// The node stops.
     Stop,
 }
@@ -77,13 +77,13 @@ pub trait Consenter: Send + Sync {
 /// A reason for the node to end.
 #[derive(Debug)]
 pub struct Fatal {
-    sender: Sender<String>,
+    sender: crossbeam_channel::Sender<String>,
     struck: AtomicBool,
 }
 
 impl Fatal {
     /// Reports through `sender`.
-    pub fn new(sender: Sender<String>) -> Self {
+    pub fn new(sender: crossbeam_channel::Sender<String>) -> Self {
         Fatal { sender, struck: AtomicBool::new(false) }
     }
 

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use quorate_protocol::{Ballot, Index, LogId, NodeId};
 use quorate_storage::ImageReader;
 
 use crate::checkpoint;
+use crate::mailbox::Sender;
 use crate::shared::{ConsensusInput, Shared};
 
 /// Make an image for a peer and tell the core where it stands.
@@ -19,11 +19,11 @@ pub fn prepare<M: Send + 'static>(shared: Arc<Shared>, to: NodeId, consensus: Se
         Ok((image, id)) => {
             tracing::info!(to = to.0, index = id.index.0, "sending a snapshot");
             shared.peers.stage(to, image);
-            let _ = consensus.send(ConsensusInput::SnapshotReady(to, id));
+            consensus.send(ConsensusInput::SnapshotReady(to, id));
         }
         Err(error) => {
             tracing::error!("cannot make a snapshot for member {to}: {error}");
-            let _ = consensus.send(ConsensusInput::SnapshotSent(to, false));
+            consensus.send(ConsensusInput::SnapshotSent(to, false));
         }
     };
     std::thread::spawn(work);

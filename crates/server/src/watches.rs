@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use quorate_kv::{Event, Hub, HubOptions, StreamId, WatchCreate, WatchMessage};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::mailbox::Receiver;
 use crate::shared::Shared;
 
 /// Messages a stream may have outstanding before its watchers are read from history instead.
@@ -20,9 +20,6 @@ const STREAM_CAPACITY: usize = 1024;
 
 /// Records read from history under one hold of the state's read lock.
 const CATCH_UP_RECORDS: usize = 4096;
-
-/// Inputs taken together, at most.
-const MAX_INPUTS: usize = 1024;
 
 /// How long the thread sleeps when nothing comes.
 const IDLE: Duration = Duration::from_millis(100);
@@ -68,16 +65,12 @@ impl Watches {
 
     /// Run until told to stop.
     pub fn run(mut self) {
+        let mut inputs = Vec::new();
         loop {
             // While somebody is behind there is work without any input.
             let patience = if self.hub.has_lagging() { Duration::ZERO } else { IDLE };
-            let first = match self.inputs.recv_timeout(patience) {
-                Ok(input) => Some(input),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let inputs = self.inputs.clone();
-            for input in first.into_iter().chain(inputs.try_iter().take(MAX_INPUTS)) {
+            self.inputs.take_all(&mut inputs, Some(Instant::now() + patience));
+            for input in inputs.drain(..) {
                 if !self.take(input) {
                     return;
                 }

@@ -14,7 +14,7 @@
 //!
 //! | name | what it is |
 //! |---|---|
-//! | `superblock-a`, `superblock-b` | whose log this is ([`Identity`]) and the newest segment begun; two copies, rewritten in turn |
+//! | `superblock-a`, `superblock-b` | whose log this is ([`Identity`]), and the newest segment; two copies |
 //! | `wal-NNNNNNNNNNNNNNNN.log` | a segment, by its number in hexadecimal, from 1 without gaps |
 //! | `wal-next.tmp`, `superblock.tmp` | a file being made; meaningless after a crash, removed at open |
 //!
@@ -28,12 +28,12 @@
 //! # A frame
 //!
 //! Frames begin at sector boundaries (512 bytes) and are padded with zeros to the next one: no write ever
-//! touches a sector that holds an acknowledged frame. All integers are little-endian, checksums are
-//! CRC-32C.
+//! touches a sector that holds an acknowledged frame (but see below on the last one, at recovery). All
+//! integers are little-endian, checksums are CRC-32C.
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 0..4 | header checksum: over the log's salt (from its identity), the segment's number, the offset, and bytes 4..32 |
+//! | 0..4 | header checksum, over a salt (from the identity), segment number, offset, bytes 4..32 |
 //! | 4..8 | payload checksum |
 //! | 8..12 | header checksum of the frame before this one (the chain) |
 //! | 12..16 | payload length |
@@ -42,12 +42,12 @@
 //! | 28..32 | kind: 1 start, 2 operations, 3 seal |
 //! | 32.. | payload, then zeros up to the sector boundary |
 //!
-//! *Start* is the first frame of every segment; its payload gives each group's promise and base, so that
-//! what earlier segments said of them is no longer needed: a count (u32), then per group its number (u32),
-//! promised [`Ballot`](quorate_protocol::Ballot), base [`LogId`](quorate_protocol::LogId). It is synced on
-//! its own before anything follows it. *Operations* carry, until the payload ends: group (u32), count
-//! (u32), that many [`WriteOp`]s. *Seal* is empty and has the sequence number the next frame will have;
-//! that frame overwrites it.
+//! - *Start* is the first frame of every segment. Its payload is the segment's length in bytes (u64), a
+//!   count (u32), then per group its number (u32), promised [`Ballot`](quorate_protocol::Ballot), base
+//!   [`LogId`](quorate_protocol::LogId) and last index (u64): what earlier segments said of promises and
+//!   bases is no longer needed. It is synced on its own before anything follows it.
+//! - *Operations* carry, until the payload ends: group (u32), count (u32), that many [`WriteOp`]s.
+//! - *Seal* is empty and has the sequence number the next frame will have; that frame overwrites it.
 //!
 //! # Torn, or damaged?
 //!
@@ -71,7 +71,9 @@
 //! - *A crash while the next frame overwrites the seal.* Seal and header share one sector; either of them
 //!   is a witness for the frame before.
 //! - *A process killed between write and fdatasync* leaves a frame that is whole in the page cache but not
-//!   on the disk. Recovery therefore syncs before it lets anyone act on what it read.
+//!   on the disk. Recovery therefore syncs before it lets anyone act on what it read. And a process that
+//!   ended because this very fdatasync failed leaves a frame that the kernel takes for clean although it is
+//!   not on the disk: recovery writes the last frame again, with the same bytes, before it syncs.
 //! - *A torn frame dropped, then another crash.* Recovery puts a seal over the torn frame's header and
 //!   syncs it before anything is appended, so that sectors of two unacknowledged frames can never combine
 //!   into a valid one.
@@ -93,6 +95,30 @@
 //! A failed write or fsync poisons the log: every later call returns the same error, and the host must end
 //! the process. After a failed fsync the kernel marks the pages clean, so trying again would "succeed"
 //! without the data being on the disk.
+//!
+//! # How a host drives it
+//!
+//! One thread holds the [`Wal`]: it appends what is waiting, commits, releases what waited for it, and
+//! seals when there has been nothing to do for some milliseconds. After a change of segment
+//! ([`Wal::wants_next`]) it wakes another thread that holds the [`Preparer`]. A simulator splits
+//! [`Wal::commit`] into [`Wal::write`] and [`Wal::sync`], so that the power can fail in between.
+//!
+//! ```
+//! use quorate_wal::{Identity, MemoryDisk, Options, Wal, WriteOp};
+//!
+//! let disk = MemoryDisk::new();
+//! let identity = Identity { cluster: 1, node: 1, protocol: "raft".into() };
+//! let (mut wal, found) = Wal::open(disk.clone(), Options::default(), &identity)?;
+//! assert!(found.is_empty());
+//! let promised = quorate_protocol::Ballot { round: 3, ..Default::default() };
+//! wal.append(7, &[WriteOp::Meta { promised }])?;
+//! wal.commit()?; // durable from here on
+//! wal.seal()?;
+//! drop(wal);
+//! let (_, found) = Wal::open(disk, Options::default(), &identity)?;
+//! assert_eq!(found[&7].promised, promised);
+//! # Ok::<(), quorate_wal::WalError>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod disk;

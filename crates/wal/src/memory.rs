@@ -111,6 +111,20 @@ impl State {
         }
     }
 
+    /// The same for an open file, whatever its name is by now.
+    pub(crate) fn judge_inode(
+        &mut self,
+        operation: Operation,
+        inode: u64,
+        offset: u64,
+    ) -> io::Result<Verdict> {
+        if self.hook.is_none() {
+            return self.judge(operation, "", offset);
+        }
+        let name = self.names.iter().find(|(_, id)| **id == inode).map(|(name, _)| name.clone());
+        self.judge(operation, &name.unwrap_or_default(), offset)
+    }
+
     /// Whether the files may grow by `more` bytes.
     pub(crate) fn has_room(&self, more: u64) -> bool {
         let used: u64 = self.inodes.values().map(Inode::size).sum();

@@ -142,8 +142,7 @@ impl MemoryFile {
         if state.life != self.life {
             return Err(io::Error::other("the file was opened before the last crash"));
         }
-        let name = state.names.iter().find(|(_, id)| **id == self.inode).map(|(name, _)| name.clone());
-        let verdict = state.judge(operation, name.as_deref().unwrap_or_default(), offset)?;
+        let verdict = state.judge_inode(operation, self.inode, offset)?;
         let inode = state.inodes.get_mut(&self.inode).ok_or(io::ErrorKind::NotFound)?;
         act(inode, verdict)
     }

@@ -60,7 +60,7 @@ enum Job {
 
 impl<D: Disk> Preparer<D> {
     /// For segments from number `next` on.
-    pub fn new(disk: D, segment_bytes: u64, spares: usize, next: u64) -> Self {
+    pub(crate) fn new(disk: D, segment_bytes: u64, spares: usize, next: u64) -> Self {
         let (retired, counts) = (VecDeque::new(), Counts::default());
         let state = State { next, prepared: None, retired, failed: None, counts };
         let (work, state) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(state)));

@@ -135,7 +135,8 @@ impl DiskFile for RealFile {
         for parts in parts.chunks(SLICES_PER_CALL) {
             let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
             let mut rest = &mut slices[..];
-            IoSlice::advance_slices(&mut rest, 0); // empty slices at the front would look like "wrote nothing"
+            // An empty slice at the front would look like "wrote nothing".
+            IoSlice::advance_slices(&mut rest, 0);
             while !rest.is_empty() {
                 match write_vectored(&self.file, rest, offset) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

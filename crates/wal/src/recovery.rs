@@ -43,6 +43,8 @@ pub struct Found<D: Disk> {
     pub segments: VecDeque<Segment>,
     /// The last segment.
     pub file: D::File,
+    /// The byte in it where the last frame is.
+    pub last: u64,
     pub tracks: Tracks,
     pub recovered: BTreeMap<GroupId, Recovered>,
 }
@@ -69,7 +71,8 @@ pub fn recover<D: Disk>(
         return Ok(None);
     }
     let oldest = complete(disk, &numbers, newest)?;
-    let mut walk = Walk { disk, salt, segments: VecDeque::new(), replays: BTreeMap::new(), tip: None };
+    let mut walk =
+        Walk { disk, salt, segments: VecDeque::new(), replays: BTreeMap::new(), tip: None, last: 0 };
     let mut number = oldest;
     let (tip, file) = loop {
         let file = open(disk, number)?;
@@ -86,7 +89,7 @@ pub fn recover<D: Disk>(
         }
         break (tip, file);
     };
-    let Walk { segments, replays, .. } = walk;
+    let Walk { segments, replays, last, .. } = walk;
     let mut tracks = Tracks::new();
     let mut recovered = BTreeMap::new();
     for (group, replay) in replays {
@@ -97,20 +100,26 @@ pub fn recover<D: Disk>(
         tracks.insert(group, track);
         recovered.insert(group, found);
     }
-    Ok(Some(Found { tip, segments, file, tracks, recovered }))
+    Ok(Some(Found { tip, segments, file, last, tracks, recovered }))
 }
 
 /// Make what was found safe to build on: durable, without leftovers, and sealed.
 pub fn settle<D: Disk>(disk: &D, salt: u32, found: &Found<D>) -> Result<(), WalError> {
     clear(disk, |number| number > found.tip.segment)?;
     let path = || disk.path(&file_name(found.tip.segment));
+    let write = |parts: &[Bytes], offset| {
+        found.file.write_at(parts, offset).map_err(|error| WalError::write(path(), error))
+    };
     let sync = || found.file.sync().map_err(|error| WalError::sync(path(), error));
-    // What was read may have been in the page cache only; and a seal may only ever follow what is durable.
+    // The last frame may be in the page cache only, and if it was its fsync that failed, the kernel takes
+    // it for clean: only writing it again (the same bytes) makes the sync mean something. All frames before
+    // it are durable.
+    let mut last = vec![0; (found.tip.offset - found.last) as usize];
+    found.file.read_at(&mut last, found.last).map_err(|error| WalError::io("read", path(), error))?;
+    write(&[last.into()], found.last)?;
+    // A seal may only ever follow what is durable.
     sync()?;
-    found
-        .file
-        .write_at(&seal(salt, found.tip), found.tip.offset)
-        .map_err(|error| WalError::write(path(), error))?;
+    write(&seal(salt, found.tip), found.tip.offset)?;
     sync()
 }
 
@@ -182,6 +191,8 @@ struct Walk<'a, D> {
     replays: BTreeMap<GroupId, Replay>,
     /// Where the chain stands; nothing before the first start frame.
     tip: Option<Tip>,
+    /// Where its last frame is, in the tip's segment.
+    last: u64,
 }
 
 impl<D: Disk> Walk<'_, D> {
@@ -217,6 +228,7 @@ impl<D: Disk> Walk<'_, D> {
                     return Err(self.damage(tip, why));
                 }
             }
+            self.last = tip.offset;
             tip.offset += header.span();
             tip.sequence += 1;
             tip.previous = sum;
@@ -249,6 +261,7 @@ impl<D: Disk> Walk<'_, D> {
             return Err(fail("the start frame contradicts the segments before it".into()));
         }
         self.segments.push_back(Segment::new(number, start.size));
+        self.last = 0;
         let sequence = header.sequence + 1;
         let tip = Tip { segment: number, offset: header.span(), sequence, previous: sum };
         self.tip = Some(tip);

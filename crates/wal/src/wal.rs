@@ -396,6 +396,7 @@ fn begin<D: Disk>(disk: &D, pool: &Preparer<D>) -> Result<Found<D>, WalError> {
         tip: Tip { segment: number, offset: 0, sequence: 1, previous: 0 },
         segments: VecDeque::from([Segment::new(number, size)]),
         file,
+        last: 0,
         tracks: Tracks::new(),
         recovered: BTreeMap::new(),
     })

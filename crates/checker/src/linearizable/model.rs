@@ -115,10 +115,10 @@ impl State {
     pub fn took_effect(self, action: Action) -> Option<Self> {
         match action {
             Action::Put { value } => {
-                let at = Span { lo: self.floor + 1, hi: OPEN };
+                let at = Span { lo: self.floor.saturating_add(1), hi: OPEN };
                 Some(Self { floor: at.lo, live: Some(self.put(value, at)?) })
             }
-            Action::Delete => self.live.map(|_| Self { floor: self.floor + 1, live: None }),
+            Action::Delete => self.live.map(|_| Self { floor: self.floor.saturating_add(1), live: None }),
             Action::Swap { expect, value } => self.pin(expect)?.took_effect(Action::Put { value }),
             Action::ShowsNothing | Action::Shows(_) => None,
         }
@@ -131,7 +131,7 @@ impl State {
         // The old record's own puts lie between its creation and this one.
         let create =
             if at.hi == OPEN { old.create } else { old.create.at_most(at.hi.checked_sub(old.version)?)? };
-        Some(Live { value, create, modified: at, version: old.version + 1 })
+        Some(Live { value, create, modified: at, version: old.version.saturating_add(1) })
     }
 
     /// The state, given that the key's mod_revision is `expect` (0: there is no key).
@@ -143,7 +143,7 @@ impl State {
         let create = if live.version == 1 {
             live.create.contains(expect).then_some(Span::exactly(expect))?
         } else {
-            live.create.at_most((expect + 1).checked_sub(live.version)?)?
+            live.create.at_most(expect.saturating_add(1).checked_sub(live.version)?)?
         };
         let live = Live { create, modified: Span::exactly(expect), ..live };
         Some(Self { floor: self.floor.max(expect), live: Some(live) })

@@ -218,7 +218,8 @@ impl<'a> Search<'a> {
             return None;
         }
         let next = state.took_effect(*action)?;
-        let room = next.floor + u64::from(step.action.writes()) <= step.revision;
+        let room =
+            if step.action.writes() { next.floor < step.revision } else { next.floor <= step.revision };
         room.then_some(next)
     }
 

@@ -122,7 +122,7 @@ impl Stream {
             match received {
                 Received::Created { revision } => {
                     if let Some((start, resumed)) = asked.take() {
-                        let from = if start == 0 { revision + 1 } else { start };
+                        let from = if start == 0 { revision.saturating_add(1) } else { start };
                         deliveries.push(Delivery::Start { from: Some(from), resumed });
                     }
                 }

@@ -34,10 +34,10 @@ pub fn check(stream: &Stream, history: &[Event]) -> Result<(), Violation> {
             }
             Delivery::Progress(revision) => reached = reached.max(Some(revision)),
             Delivery::Compacted(oldest) => {
-                if reached.is_some_and(|reached| oldest <= reached + 1) {
+                if reached.is_some_and(|reached| oldest <= reached.saturating_add(1)) {
                     let detail = format!(
                         "refused as compacted up to revision {oldest}, when {} was the next one needed",
-                        reached.unwrap_or(0) + 1
+                        reached.unwrap_or(0).saturating_add(1)
                     );
                     return Err(Violation::new(PROPERTY, detail));
                 }

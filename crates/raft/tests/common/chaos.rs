@@ -28,9 +28,22 @@ pub struct Seen {
     pub served: usize,
 }
 
+/// What kind of storm a seed makes; the rest are chances in a hundred.
+#[derive(Debug)]
+struct Mood {
+    /// Messages moved at a time, at most.
+    haste: u64,
+    loss: u64,
+    disorder: u64,
+    crashes: u64,
+    cuts: u64,
+    unsynced: u64,
+}
+
 struct Storm<R: Rules> {
     cluster: Cluster<Spoken<R>>,
     random: Random,
+    mood: Mood,
     /// Commands and reads so far; each is a new one.
     asked: u64,
 }
@@ -41,10 +54,20 @@ pub fn chaos<R: Rules>(seed: u64, steps: usize, detail: Detail) -> Result<Seen, 
     let mut settings = Settings::new([3, 3, 5][random.below(3) as usize], seed, detail);
     settings.max_message_bytes = [1, 80, 1 << 20][random.below(3) as usize];
     settings.max_inflight = random.between(1, 5) as usize;
-    let mut storm = Storm::<R> { cluster: Cluster::new(settings), random, asked: 0 };
+    settings.election_ticks = [10, 20, 40][random.below(3) as usize];
+    let mood = Mood {
+        haste: random.between(1, 5),
+        loss: [0, 5, 20][random.below(3) as usize],
+        disorder: [0, 10, 40][random.below(3) as usize],
+        crashes: [0, 40, 100][random.below(3) as usize],
+        cuts: [0, 40, 100][random.below(3) as usize],
+        unsynced: [0, 50, 100][random.below(3) as usize],
+    };
+    let mut storm = Storm::<R> { cluster: Cluster::new(settings), random, mood, asked: 0 };
     let done = storm.rage(steps).and_then(|()| storm.calm());
     done.map_err(|what| {
-        let lines = storm.cluster.take_lines();
+        let mut lines = storm.cluster.take_lines();
+        lines.retain(|line| !line.contains(" Heartbeat"));
         let shown = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
         format!("RAFT_SEED={seed} cargo test -p quorate-raft --test random -- --nocapture\nseed {seed}: {what}\n{shown}")
     })
@@ -64,18 +87,19 @@ impl<R: Rules> Storm<R> {
 
     fn rage(&mut self, steps: usize) -> Result<(), String> {
         for id in self.cluster.ids() {
-            let (sync, image) = (self.random.percent(50), self.random.percent(50));
+            let (sync, image) = (!self.random.percent(self.mood.unsynced), self.random.percent(50));
             let node = self.cluster.nodes.get_mut(&id).expect("the cluster has this node");
             (node.autosync, node.autoimage) = (sync, image);
         }
         for _ in 0..steps {
             match self.random.below(100) {
-                0..52 => self.traffic(),
-                52..72 => self.time(),
-                72..82 => self.clients(),
-                82..94 => self.disks(),
-                94..98 => self.links(),
-                _ => self.crashes(),
+                0..58 => (0..self.random.between(1, self.mood.haste + 1)).for_each(|_| self.traffic()),
+                58..72 => self.time(),
+                72..80 => self.clients(),
+                80..96 => self.disks(),
+                96..98 if self.random.percent(self.mood.cuts) => self.links(),
+                98..100 if self.random.percent(self.mood.crashes) => self.crashes(),
+                _ => {}
             }
             self.sound()?;
         }
@@ -85,13 +109,15 @@ impl<R: Rules> Storm<R> {
     fn traffic(&mut self) {
         let Some((from, to)) = self.pick(&self.cluster.network.busy()) else { return };
         let queued = self.cluster.network.queue(from, to).count();
-        let at = match self.random.percent(25) {
+        let at = match self.random.percent(self.mood.disorder) {
             true => self.random.below(queued as u64) as usize,
             false => 0,
         };
         match self.random.below(100) {
-            0..8 => _ = self.cluster.lose(from, to, at),
-            8..13 if queued < 20 => drop(self.cluster.network.duplicate(from, to, at)),
+            dice if dice < self.mood.loss => _ = self.cluster.lose(from, to, at),
+            90.. if queued < 20 && self.random.percent(self.mood.disorder) => {
+                drop(self.cluster.network.duplicate(from, to, at))
+            }
             _ => _ = self.cluster.deliver(from, to, at),
         }
         if queued > 30 {

@@ -12,6 +12,7 @@ use quorate_wire::{Answer, Ask, FrameDecoder, Hello, Packet, SnapshotChunk};
 
 use super::sender::{read_hello, write_all};
 use super::{PATIENCE, Peers};
+use crate::mailbox::Sender;
 use crate::shared::{ConsensusInput, Shared};
 use crate::snapshots::standing;
 
@@ -29,7 +30,7 @@ pub struct Listening<M> {
     /// The node.
     pub shared: Arc<Shared>,
     /// Where messages go.
-    pub consensus: crossbeam_channel::Sender<ConsensusInput<M>>,
+    pub consensus: Sender<ConsensusInput<M>>,
     /// Where images are built.
     pub directory: std::path::PathBuf,
     /// How.
@@ -160,7 +161,7 @@ impl<C: Consensus> Hearing<'_, C> {
                 ConsensusInput::Snapshot(self.from, message, image)
             }
         };
-        let _ = self.listening.consensus.send(input);
+        self.listening.consensus.send(input);
         Ok(())
     }
 

@@ -4,20 +4,17 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
 use quorate_protocol::NodeId;
 use quorate_wire::{FrameDecoder, Hello, Packet, SnapshotChunk};
 
 use super::{Frame, PATIENCE, Peers};
+use crate::mailbox::Sender;
 use crate::shared::ConsensusInput;
 
 /// Between two attempts to reach a peer.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Frames written together, at most.
-const MAX_TOGETHER: usize = 256;
 
 /// How often an idle connection is looked after.
 const IDLE: Duration = Duration::from_millis(500);
@@ -37,18 +34,18 @@ impl std::fmt::Debug for Reporter {
 /// Start a thread per peer; a lost connection is reported to the core.
 pub fn dial_all<M: Send + 'static>(
     peers: &Arc<Peers>,
-    consensus: &crossbeam_channel::Sender<ConsensusInput<M>>,
+    consensus: &Sender<ConsensusInput<M>>,
 ) -> Vec<std::thread::JoinHandle<()>> {
     let report_to = consensus.clone();
     let report = move |to, ok| {
-        let _ = report_to.send(ConsensusInput::SnapshotSent(to, ok));
+        report_to.send(ConsensusInput::SnapshotSent(to, ok));
     };
     // Set once: a node dials its peers once.
     let _ = peers.report.set(Reporter(Box::new(report)));
     let spawn = |&to: &NodeId| {
         let (peers, consensus) = (Arc::clone(peers), consensus.clone());
         let lost = move || {
-            let _ = consensus.send(ConsensusInput::LinkReset(to));
+            consensus.send(ConsensusInput::LinkReset(to));
         };
         let name = format!("to-{to}");
         std::thread::Builder::new()
@@ -69,7 +66,7 @@ fn keep_connected(peers: &Peers, to: NodeId, lost: &dyn Fn()) {
                 tracing::info!(to = to.0, "connected to a peer");
                 link.connected.store(true, Ordering::SeqCst);
                 // What gathered while nobody listened is old news.
-                link.frames.try_iter().for_each(drop);
+                link.frames.clear();
                 lost();
                 let error = talk(peers, to, &socket).expect_err("a conversation ends with a reason");
                 link.connected.store(false, Ordering::SeqCst);
@@ -158,16 +155,18 @@ fn talk(peers: &Peers, to: NodeId, mut socket: &TcpStream) -> io::Result<std::co
     let link = &peers.links[&to];
     // The other side says nothing more on this connection: anything readable is its end.
     socket.set_nonblocking(false)?;
+    let (mut frames, mut batch) = (Vec::new(), Frame::new());
     loop {
-        let mut batch: Frame = match link.frames.recv_timeout(IDLE) {
-            Ok(frame) => frame,
-            Err(RecvTimeoutError::Timeout) => Packet::Ping { token: 0 }.encode().map_err(io::Error::other)?,
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the node stops"));
-            }
-        };
-        link.frames.try_iter().take(MAX_TOGETHER).for_each(|frame| batch.extend(frame));
+        link.frames.take_all(&mut frames, Some(Instant::now() + IDLE));
+        if peers.stopping() {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the node stops"));
+        }
+        if frames.is_empty() {
+            frames.push(Packet::Ping { token: 0 }.encode().map_err(io::Error::other)?);
+        }
+        frames.drain(..).for_each(|frame| batch.extend(frame));
         write_all(&mut socket, &batch)?;
+        batch.clear();
     }
 }
 

@@ -48,7 +48,7 @@ impl Stream for Responses {
             return Poll::Ready(None);
         }
         if let Poll::Ready(Some(message)) = self.messages.poll_recv(context) {
-            let _ = self.shared.watches.send(WatchInput::Delivered(self.stream));
+            self.shared.watches.send(WatchInput::Delivered(self.stream));
             self.unread.store(self.messages.len() as u64, Ordering::Relaxed);
             return Poll::Ready(Some(Ok(response(&self.shared, message))));
         }
@@ -64,7 +64,7 @@ impl Stream for Responses {
 
 impl Drop for Responses {
     fn drop(&mut self) {
-        let _ = self.shared.watches.send(WatchInput::Close(self.stream));
+        self.shared.watches.send(WatchInput::Close(self.stream));
     }
 }
 
@@ -81,7 +81,7 @@ impl pb::watch_server::Watch for Service {
         let stream = StreamId(NEXT_STREAM.fetch_add(1, Ordering::Relaxed));
         let (sender, messages) = tokio::sync::mpsc::unbounded_channel();
         let (ender, end) = tokio::sync::oneshot::channel();
-        let _ = self.watches.send(WatchInput::Open(stream, sender));
+        self.watches.send(WatchInput::Open(stream, sender));
         let unread = Arc::new(AtomicU64::new(0));
         let shared = Arc::clone(&self.0);
         let responses = Responses {
@@ -152,7 +152,7 @@ fn take(shared: &Shared, stream: StreamId, request: pb::WatchRequest) {
         Some(RequestUnion::ProgressRequest(_)) => WatchInput::Progress(stream),
         None => return,
     };
-    let _ = shared.watches.send(input);
+    shared.watches.send(input);
 }
 
 fn create(mut request: pb::WatchCreateRequest) -> WatchCreate {
