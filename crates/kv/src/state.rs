@@ -7,7 +7,7 @@
 //! Terms: a *main revision* is one write transaction of the whole store, *sub* one change within it. A key's
 //! *version* is a number in its record (puts since creation), its *versions* are its records over time.
 //!
-//! Invariants:
+//! Invariants, see [`State::check`]:
 //! 1. The index holds, for every record in the storage, its key and revision, and nothing else; the newest
 //!    version's facts (creation, version, lease) are those of its record.
 //! 2. A live key with a lease is in that lease's key set, and only there; the lease exists.
@@ -20,16 +20,16 @@
 //! without a panic. A storage that loses a record is fatal, see [`Storage`].
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use crate::command::{Command, Publish};
 use crate::outcome::{Applied, Outcome};
-use crate::record::{Event, LeaseId, Record, Revision};
+use crate::record::{LeaseId, Record, Revision};
 use crate::storage::{Member, Meta, Storage};
 use crate::tree::CountedTree;
 use crate::versions::Versions;
 use crate::{Error, KeyValue};
 
+mod check;
 mod compact;
 mod digest;
 mod lease;
@@ -193,6 +193,3 @@ impl<S: Storage> State<S> {
         self.index.len()
     }
 }
-
-/// The events of a change, with their revisions, as they are written.
-type Events = Vec<Event>;

@@ -5,7 +5,7 @@
 //! so a put needs no read of the record before it, and a listing of keys needs no record at all.
 //!
 //! Source: section 4 of our compatibility notes. A *generation* of a key runs from the put that created it
-//! to its tombstone; `create` and `version` belong to the newest generation and are zero behind a tombstone.
+//! to its tombstone; `create` and `version` belong to the newest generation and mean nothing behind a tombstone.
 //!
 //! Invariant: versions ascend strictly by revision, over `older` and then `last`.
 
@@ -41,7 +41,7 @@ impl Version {
 }
 
 /// All versions of one key. The default is a key that never was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Versions {
     /// `main` is 0 when there is none at all: the first write has revision 2.
     last: Version,
@@ -77,6 +77,11 @@ impl Versions {
         self.last.main > 0 && !self.last.tombstone
     }
 
+    /// Whether the key existed as of main revision `main`.
+    pub fn was_live(&self, main: i64) -> bool {
+        self.at(main).is_some_and(|version| !version.tombstone)
+    }
+
     /// The newest version at or before main revision `main`.
     pub fn at(&self, main: i64) -> Option<Version> {
         if self.last.main <= main {
@@ -108,7 +113,6 @@ impl Versions {
     /// Add a tombstone.
     pub fn delete(&mut self, revision: Revision) {
         self.push(Version::new(revision, true));
-        (self.create, self.version, self.lease) = (0, 0, 0);
     }
 
     /// The oldest versions that a compaction at `compact` removes, at most `most`, ascending.
@@ -139,6 +143,11 @@ impl Versions {
             self.older = None;
         }
         false
+    }
+
+    /// Whether both tell the same.
+    pub fn is_same(&self, other: &Versions) -> bool {
+        self.head() == other.head() && self.since(0).eq(other.since(0))
     }
 
     fn older(&self) -> &[Version] {

@@ -39,6 +39,7 @@ use crate::state::State;
 use crate::storage::Storage;
 
 mod catch_up;
+mod check;
 mod interest;
 mod message;
 mod size;
@@ -53,7 +54,7 @@ use stream::{Status, Stream, Watcher};
 
 /// See the module's text.
 ///
-/// Invariants:
+/// Invariants, see [`Hub::check`]:
 /// 1. Every watcher but a dead one is in `interests` under its range, and nothing else is.
 /// 2. A queued watcher's ticket is in `queue`, a blocked watcher's id in its stream's `blocked`, and nothing
 ///    else is in either.

@@ -31,6 +31,8 @@ enum Step {
     Tick,
     Take(u64, usize),
     CatchUp(usize),
+    /// A revision's changes never reach the hub, but the next one's do.
+    Lose,
     /// Everything not yet published arrives as a snapshot.
     Jump,
 }
@@ -71,6 +73,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Tick),
         8 => (stream(), 1..6usize).prop_map(|(stream, count)| Step::Take(stream, count)),
         8 => (1..12usize).prop_map(Step::CatchUp),
+        1 => Just(Step::Lose),
         1 => Just(Step::Jump),
     ];
     prop::collection::vec(step, 1..160)
@@ -154,6 +157,11 @@ impl World {
                 self.clients.remove(&StreamId(*stream));
             }
             Step::CatchUp(budget) => drop(self.hub.catch_up(&self.state, *budget)),
+            Step::Lose if self.unpublished.len() > 1 => {
+                self.unpublished.pop_front();
+                self.publish(1);
+            }
+            Step::Lose => {}
             Step::Jump => {
                 self.unpublished.clear();
                 self.hub.jump(self.state.revision());
@@ -197,6 +205,7 @@ impl World {
     }
 
     fn listen(&mut self) {
+        assert_eq!(self.hub.check(), Ok(()));
         let truth = Truth { model: &self.model, published: self.hub.revision(), options: self.options };
         for (stream, message) in self.hub.drain() {
             self.clients.get_mut(&stream).expect("open").receives(message, &truth);
@@ -240,7 +249,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(15000))]
 
     #[test]
     fn the_six_promises(steps in steps()) {

@@ -186,6 +186,21 @@ fn nested_conditions_see_the_state_before_everything() {
 }
 
 #[test]
+fn a_revision_asked_for_in_a_transaction_is_as_it_was() {
+    let mut store = kv_block();
+    let ops = [Op::Put(put("a", "new")), Op::Range(get_at("a", 10)), Op::Range(get("a", ""))];
+    let (_, outcome) = store.txn(then(ops));
+    let values: Vec<_> = outcome.responses[1..]
+        .iter()
+        .map(|response| match &response.outcome {
+            OpResult::Range(range) => range.kvs[0].value.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(values, ["2", "new"]);
+}
+
+#[test]
 fn rows_50_to_55_compaction() {
     let mut store = kv_block();
     let compact = |revision| Command::Compact { revision };
@@ -245,6 +260,84 @@ fn rows_60_to_68_leases() {
     assert_eq!(store.refused(revoke(0)), Error::LeaseNotFound, "68");
     assert_eq!(store.ok(revoke(-7)), (6, Outcome::LeaseRevoke), "68: nothing attached");
     assert_eq!(store.state.leases().collect::<Vec<_>>(), [(123, 2)]);
+}
+
+/// The same commands were given to etcd 3.5.1, which answered with these hashes. (At the compact revision it
+/// refuses to answer, unlike later releases.)
+#[test]
+fn hashes_of_a_small_history() {
+    let mut store = Store::new();
+    store.put("a", "1");
+    store.put("a", "2");
+    store.ok(Command::LeaseGrant { id: 77, ttl: 1000 });
+    store.ok(Command::Put(Put { lease: 77, ..put("b", "leased") }));
+    store.delete("a", "");
+    let ops = [Op::Put(put("a", "3")), Op::DeleteRange(delete("b", "")), Op::Put(put("c", &"x".repeat(300)))];
+    store.txn(then(ops));
+    store.put("a", "4");
+    assert_eq!(store.delete("c", ""), 8);
+    let check = |store: &Store, compact_revision, expected: &[(i64, u32)]| {
+        for (hash_revision, hash) in expected.iter().copied() {
+            let expected = HashKv { hash, compact_revision, hash_revision };
+            assert_eq!(store.state.hash_kv(hash_revision), Ok(expected));
+        }
+    };
+    let whole = [
+        (1, 1_084_519_789),
+        (2, 2_587_454_935),
+        (3, 535_221_974),
+        (4, 3_920_151_740),
+        (5, 1_286_443_319),
+        (6, 762_082_442),
+        (7, 2_708_828_526),
+        (8, 2_008_360_594),
+    ];
+    check(&store, -1, &whole);
+    store.compact(5);
+    check(&store, 5, &[(6, 3_243_901_311), (7, 1_800_097_096), (8, 2_629_905_935)]);
+    while store.state.compact_step(1) {}
+    check(&store, 5, &[(6, 3_243_901_311), (7, 1_800_097_096), (8, 2_629_905_935)]);
+    store.compact(7);
+    check(&store, 7, &[(8, 510_521_204)]);
+}
+
+/// Where no key is live at the hashed revision, etcd leaves out nothing that is still there.
+#[test]
+fn hashes_where_nothing_is_live() {
+    let mut store = Store::new();
+    store.put("a", "1");
+    store.put("a", "2");
+    store.put("b", "x");
+    store.compact(3);
+    store.delete("a", "");
+    store.delete("b", "");
+    store.put("c", "y");
+    for done in [false, true] {
+        for (revision, hash) in [(4, 1_670_052_297), (5, 3_373_979_763), (6, 1_341_112_475), (7, 923_524_447)]
+        {
+            assert_eq!(store.state.hash_kv(revision).map(|hash| hash.hash), Ok(hash), "{revision} {done}");
+        }
+        while store.state.compact_step(1) {}
+    }
+}
+
+/// Which of several errors a client sees, as etcd 3.5.1 answered.
+#[test]
+fn the_order_of_checks() {
+    let mut store = kv_block();
+    let keep = |lease| Put { ignore_value: true, lease, ..put("none", "") };
+    assert_eq!(store.refused(Command::Put(keep(999))), Error::LeaseNotFound);
+    assert_eq!(store.txn_refused(then([Op::Put(keep(999))])), Error::KeyNotFound);
+    let future = Op::Range(get_at("a", 1000));
+    assert_eq!(store.txn_refused(then([future.clone(), Op::Put(keep(0))])), Error::KeyNotFound);
+    let leased = Op::Put(Put { lease: 999, ..put("y", "") });
+    assert_eq!(store.txn_refused(then([leased, Op::Put(keep(0))])), Error::LeaseNotFound);
+    let twice = [Op::Put(put("y", "")), Op::Put(put("y", "")), Op::Put(put("", ""))];
+    assert_eq!(store.txn_refused(then(twice)), Error::EmptyKey);
+    for revision in [-2, -5] {
+        let before_any = then([Op::Range(get_at("a", revision))]);
+        assert_eq!(store.txn_refused(before_any), Error::Compacted);
+    }
 }
 
 #[test]

@@ -151,6 +151,8 @@ fn row_80_a_compacted_start() {
     let lost = WatchMessage { compact_revision: 5, ..canceled(1, 0) };
     let from = |start_revision| WatchCreate { start_revision, ..watch("none", "") };
     assert_eq!(on.create(from(3)), [created(1, 32), lost], "80");
+    on.hub.progress(STREAM);
+    assert_eq!(on.take(), [progress(NO_WATCHER, 32)], "the lost one does not hold up progress");
     assert_eq!(on.create(from(5)), [created(2, 32)], "6.4: the compaction's own revision is there");
     assert_eq!(on.create(WatchCreate { watch_id: 1, ..from(0) }), [refused(32, CancelReason::DuplicateId)]);
     on.hub.cancel(STREAM, 1);
@@ -239,6 +241,55 @@ fn large_responses_are_split_for_those_who_agreed() {
     assert_eq!(shape, [(0, 2, true, 2), (0, 2, true, 2), (0, 2, false, 1), (1, 2, false, 5)]);
     let one = on.apply(Command::Put(put("k", &"x".repeat(1000))));
     assert!(one.iter().all(|message| !message.fragment && message.events.len() == 1));
+}
+
+#[test]
+fn a_creation_has_no_record_before_it() {
+    let mut on = Watching::new();
+    on.put("k");
+    on.create(WatchCreate { prev_kv: true, ..watch("k", "") });
+    let replaced = then([Op::DeleteRange(delete("k", "\0")), Op::Put(put("k", "new"))]);
+    let messages = on.apply(Command::Txn(Box::new(replaced)));
+    let previous: Vec<_> = messages[0].events.iter().map(|(_, before)| before.is_some()).collect();
+    assert_eq!(previous, [true, false]);
+}
+
+#[test]
+fn progress_is_not_queued_on_a_full_stream() {
+    let mut on = Watching::new();
+    on.hub.open(StreamId(2), 1);
+    on.hub.progress(StreamId(2));
+    on.hub.progress(StreamId(2));
+    assert_eq!(on.hub.outstanding(StreamId(2)), 1);
+}
+
+#[test]
+fn nothing_is_said_on_a_closed_stream() {
+    let mut on = Watching::new();
+    on.hub.create(STREAM, watch("k", ""), 5);
+    on.hub.close(STREAM);
+    assert_eq!(on.hub.drain().count(), 0);
+    assert_eq!(on.put("k"), []);
+    on.hub.open(STREAM, 1);
+    assert_eq!(on.create(watch("k", "")), [created(0, 29)], "ids begin anew");
+}
+
+/// The place in the queue of those waiting for room goes with the watcher, not with its id.
+#[test]
+fn an_id_used_again_while_its_stream_is_full() {
+    let mut on = Watching::new();
+    on.hub.open(StreamId(2), 1);
+    let request = || WatchCreate { watch_id: 5, ..watch("k", "") };
+    on.hub.create(StreamId(2), request(), 5);
+    on.put("k");
+    assert_eq!(on.hub.lagging(), 1);
+    on.hub.cancel(StreamId(2), 5);
+    on.hub.create(StreamId(2), request(), 5);
+    assert_eq!((on.hub.lagging(), on.hub.check()), (0, Ok(())));
+    on.take();
+    on.hub.delivered(StreamId(2), 3);
+    on.hub.catch_up(&on.store.state, 10);
+    assert_eq!(on.take(), [], "the new one wants what comes, not what was");
 }
 
 /// A reconnect of many: the stretch is read once for all of them.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, verbs};
+use crate::{bench, dev, sim, verbs};
 
 /// A replicated transactional store that speaks the etcd v3 API
 #[derive(Debug, Parser)]
@@ -32,12 +32,14 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
+    Dev(dev::Dev),
     Get(verbs::Get),
     Put(verbs::Put),
     Del(verbs::Del),
     Watch(verbs::Watch),
     Status(verbs::Status),
     Bench(bench::BenchArgs),
+    Sim(sim::SimArgs),
 }
 
 /// Runs the binary; the exit code.
@@ -63,12 +65,14 @@ pub(crate) fn main() -> ExitCode {
 fn run(verb: Verb) -> u8 {
     match verb {
         Verb::Serve { flags } => serve(flags.into_iter().map(OsString::from)),
+        Verb::Dev(dev) => dev::main(&dev),
         Verb::Get(get) => verbs::run("get", get.run()),
         Verb::Put(put) => verbs::run("put", put.run()),
         Verb::Del(del) => verbs::run("del", del.run()),
         Verb::Watch(watch) => verbs::run("watch", watch.run()),
         Verb::Status(status) => verbs::run("status", status.run()),
         Verb::Bench(args) => bench::main(args),
+        Verb::Sim(args) => sim::main(&args),
     }
 }
 
@@ -122,6 +126,7 @@ mod tests {
             "quorate del a --prefix",
             "quorate watch a --prefix --rev 1 --prev-kv",
             "quorate status",
+            "quorate dev --nodes 5 --client-port 12379 --data-dir /d",
             "quorate bench put --clients 3",
         ] {
             assert!(parse(line).is_ok(), "{line}");
@@ -130,6 +135,8 @@ mod tests {
             "quorate",
             "quorate frobnicate",
             "quorate get",
+            "quorate dev --nodes 0",
+            "quorate dev --client-port 65535",
             "quorate get a --rev -1",
             "quorate get a --limit=-1",
             "quorate get a --keys-only --count-only",

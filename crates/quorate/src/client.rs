@@ -9,7 +9,6 @@ use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quorate_api::proto::etcdserverpb::cluster_client::ClusterClient;
 use quorate_api::proto::etcdserverpb::kv_client::KvClient;
 use quorate_api::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_api::proto::etcdserverpb::watch_client::WatchClient;
@@ -123,11 +122,6 @@ impl Connection {
     /// The server's own state.
     pub(crate) fn maintenance(&self) -> MaintenanceClient<Channel> {
         MaintenanceClient::new(self.channel.clone())
-    }
-
-    /// Members.
-    pub(crate) fn cluster(&self) -> ClusterClient<Channel> {
-        ClusterClient::new(self.channel.clone())
     }
 
     /// A refusal by this server.

@@ -6,12 +6,17 @@
 //! | `dev` | [`dev`]: a whole cluster in one process |
 //! | `get put del watch status` | [`verbs`], over [`client`] |
 //! | `bench` | [`bench`] |
+//! | `sim` | [`sim`] |
 
 mod bench;
 mod cli;
 mod client;
+mod dev;
+mod ending;
 mod flags;
+mod logging;
 mod serve;
+mod sim;
 mod verbs;
 
 fn main() -> std::process::ExitCode {

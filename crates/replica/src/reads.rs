@@ -25,6 +25,10 @@ impl Reads {
         self.waiting.len() + self.flying.as_ref().map_or(0, |(_, reads)| reads.len())
     }
 
+    pub fn flying(&self) -> bool {
+        self.flying.is_some()
+    }
+
     pub fn push(&mut self, id: ReadId, deadline: u64) {
         self.waiting.push((id, deadline));
     }

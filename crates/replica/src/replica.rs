@@ -187,6 +187,11 @@ impl<C: Consensus> Replica<C> {
         &self.core
     }
 
+    /// Whether a question about reads is with the core: its answer takes along the reads that wait.
+    pub fn reading(&self) -> bool {
+        self.reads.flying()
+    }
+
     /// Whether the core met something its protocol rules out; the replica must end then.
     pub fn broken(&self) -> Option<Violation> {
         self.core.broken()

@@ -1,6 +1,7 @@
-//! The apply thread: carries committed entries out on the state machine.
+//! The state machine at work: carries committed entries out.
 //!
-//! It takes what is waiting, decodes it without a lock, applies it under the state's write lock in slices short enough that
+//! Small batches are applied by whoever brought them, large ones by the apply thread (see
+//! [`combiner`](crate::combiner)). Either takes what is waiting, decodes it without a lock, applies it under the state's write lock in slices short enough that
 //! readers are not held up, and then answers clients, wakes readers and feeds the watches. It is the only
 //! writer of the state, apart from the steps of a compaction.
 
@@ -13,17 +14,16 @@ use quorate_protocol::{Entry, EntryKind, Index, LogId, ReadId, Role};
 use quorate_storage::{Image, Store};
 use quorate_wire::{Request, decode_request};
 
-use crate::mailbox::Receiver;
+use crate::combiner::Work;
 use crate::shared::{ApplyInput, Shared};
 use crate::watches::WatchInput;
 
 /// Commands applied under one hold of the state's lock, at most.
 const SLICE: usize = 128;
 
-/// The thread's own state.
+/// What applying needs besides the state.
 pub struct Applier {
     pub shared: Arc<Shared>,
-    pub inputs: Receiver<ApplyInput>,
     /// Reads waiting for entries that have not come yet.
     pub waiting: Vec<(Index, Vec<ReadId>)>,
     /// The state's directory, for installing an image.
@@ -38,25 +38,25 @@ struct Decoded {
     request: Option<Request>,
 }
 
-impl Applier {
-    /// Run until told to stop.
-    pub fn run(mut self) {
-        let mut inputs = Vec::new();
-        loop {
-            self.inputs.take_all(&mut inputs, None);
-            for input in inputs.drain(..) {
-                match input {
-                    ApplyInput::Entries(entries) => self.apply(entries),
-                    ApplyInput::Reads(ids, index) => self.waiting.push((index, ids)),
-                    ApplyInput::Role(role) => self.role(role),
-                    ApplyInput::Install(image, done) => self.install(image, &done),
-                    ApplyInput::Stop => return,
-                }
-                self.wake_reads();
-            }
-        }
-    }
+impl Work for Applier {
+    type Input = ApplyInput;
 
+    fn work(&mut self, inputs: &mut Vec<ApplyInput>) -> bool {
+        for input in inputs.drain(..) {
+            match input {
+                ApplyInput::Entries(entries) => self.apply(entries),
+                ApplyInput::Reads(ids, index) => self.waiting.push((index, ids)),
+                ApplyInput::Role(role) => self.role(role),
+                ApplyInput::Install(image, done) => self.install(image, &done),
+                ApplyInput::Stop => return false,
+            }
+            self.wake_reads();
+        }
+        true
+    }
+}
+
+impl Applier {
     fn apply(&mut self, entries: Vec<Entry>) {
         let decoded: Vec<Decoded> = entries.into_iter().map(decode).collect();
         for slice in decoded.chunks(SLICE) {
@@ -101,7 +101,7 @@ impl Applier {
         self.shared.revision.store(revision, Ordering::SeqCst);
         self.shared.applied.store(last.0, Ordering::SeqCst);
         self.shared.metrics.applied(&batches);
-        if !batches.is_empty() {
+        if !batches.is_empty() && self.shared.watch_streams.load(Ordering::SeqCst) > 0 {
             self.shared.watches.send(WatchInput::Events(batches));
         }
     }

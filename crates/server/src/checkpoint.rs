@@ -61,6 +61,13 @@ fn compact_on(shared: &Shared) {
 /// # Errors
 /// The disk refuses; the node must end.
 pub fn checkpoint(shared: &Shared) -> Result<u64, StorageError> {
+    let applied = write(shared)?;
+    // Told with nothing held: the core may be about to replace the state's files.
+    shared.consensus().checkpointed(Index(applied));
+    Ok(applied)
+}
+
+fn write(shared: &Shared) -> Result<u64, StorageError> {
     let _files = shared.files.lock();
     let began = Instant::now();
     let checkpoint = shared.state.write().storage_mut().begin_checkpoint();
@@ -69,6 +76,5 @@ pub fn checkpoint(shared: &Shared) -> Result<u64, StorageError> {
     let retired = shared.state.write().storage_mut().finish_checkpoint(committed);
     drop(retired);
     shared.metrics.checkpoint.observe(began.elapsed().as_secs_f64());
-    shared.consensus.checkpointed(Index(applied));
     Ok(applied)
 }

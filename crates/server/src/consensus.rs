@@ -1,133 +1,162 @@
-//! The consensus thread: holds the replica and carries its outputs over to the other threads.
+//! The consensus core at work: steps the replica and carries its outputs over.
 //!
-//! It runs to completion: it takes everything that has arrived, merges proposals into one batch and reads
-//! into another, steps the replica, and hands the outputs on, never waiting for a disk or a socket. The one exception is the
+//! Whoever has an input runs it (see [`combiner`](crate::combiner)): a receiver its message, the log thread
+//! its completion, a client its proposal. A run takes everything that has arrived, merges proposals into one
+//! batch and reads into another, and never waits for a disk or a socket. The one exception is the
 //! installation of a snapshot, during which the replica has nothing else to do.
+//!
+//! While a write is under way, or a round of reads, clients only leave their requests: its completion takes
+//! all of them together. This is batching on completion, the whole way from the client's edge.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use quorate_protocol::{Consensus, Index, LogId, NodeId, ReadId, Seq};
+use quorate_protocol::{Index, LogId, NodeId, ReadId, Seq};
 use quorate_replica::{Input, Output, Refusal, Replica};
 use quorate_storage::Image;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use crate::apply::Applier;
+use crate::combiner::{Combiner, Work};
 use crate::log::LogInput;
-use crate::mailbox::{Receiver, Sender};
-use crate::shared::{ApplyInput, ConsensusInput, Consenter, Shared, TICK, Unproposed};
+use crate::mailbox::Sender;
+use crate::shared::{ApplyInput, ConsensusInput, Consenter, Core, Shared, TICK, Unproposed};
 use crate::snapshots;
 
 /// Ticks made up for at once after the thread was held up; more are forgotten, as a clock that jumps must
 /// not make a whole election timeout pass in one step.
 const MAX_MISSED_TICKS: u32 = 3;
 
-/// Its sender's side, with the message type hidden.
-pub struct Ear<M>(pub Sender<ConsensusInput<M>>);
+/// Entries that are applied on the spot, at most; more are left to the apply thread.
+const APPLY_HERE: usize = 64;
 
-impl<M: Send> Consenter for Ear<M> {
-    fn propose(&self, data: Bytes) {
-        self.0.send(ConsensusInput::Propose(data));
-    }
-    fn read(&self, id: ReadId) {
-        self.0.send(ConsensusInput::Read(id));
-    }
-    fn checkpointed(&self, index: Index) {
-        self.0.send(ConsensusInput::Checkpointed(index));
+/// Clients' way to the core, with its type hidden.
+pub struct Ear<C: Core> {
+    /// Weak: the core holds what holds the ear.
+    pub core: Weak<Combiner<Driver<C>>>,
+    /// A completion is sure to come, and will take along what is left for it.
+    pub busy: Arc<Busy>,
+}
+
+/// What a core is waiting for.
+#[derive(Debug, Default)]
+pub struct Busy {
+    writing: AtomicBool,
+    reading: AtomicBool,
+}
+
+impl<C: Core> Ear<C> {
+    fn submit(&self, input: ConsensusInput<C::Message>, busy: &AtomicBool) {
+        // A core that has ended needs nothing told.
+        let Some(core) = self.core.upgrade() else { return };
+        core.put(input);
+        // Looked at after the input is in: a run that clears it looks for inputs once more afterwards.
+        if !busy.load(Ordering::SeqCst) {
+            core.visit();
+        }
     }
 }
 
-/// The thread's own state.
-pub struct Driver<C: Consensus> {
+impl<C: Core> Consenter for Ear<C> {
+    fn propose(&self, data: Bytes) {
+        self.submit(ConsensusInput::Propose(data), &self.busy.writing);
+    }
+    fn read(&self, id: ReadId) {
+        self.submit(ConsensusInput::Read(id), &self.busy.reading);
+    }
+    fn checkpointed(&self, index: Index) {
+        self.submit(ConsensusInput::Checkpointed(index), &AtomicBool::new(false));
+    }
+}
+
+/// The core's own thread: it looks after time, and takes over what is left to it.
+pub fn attend<C: Core>(core: &Combiner<Driver<C>>) {
+    let mut next_tick = Instant::now() + TICK;
+    while core.attend(Some(next_tick)) {
+        let now = Instant::now();
+        for _ in 0..MAX_MISSED_TICKS {
+            if next_tick > now {
+                break;
+            }
+            next_tick += TICK;
+            core.submit(ConsensusInput::Tick);
+        }
+        if next_tick <= now {
+            next_tick = now + TICK;
+        }
+    }
+}
+
+/// The replica with what it needs to be carried out.
+pub struct Driver<C: Core> {
     pub shared: Arc<Shared>,
     pub replica: Replica<C>,
-    pub inputs: Receiver<ConsensusInput<C::Message>>,
-    pub sender: Sender<ConsensusInput<C::Message>>,
+    pub apply: Arc<Combiner<Applier>>,
     pub log: Sender<LogInput<C::Message>>,
-    /// The last write known durable.
+    /// The way back to this value, for what goes on elsewhere.
+    pub own: Weak<Combiner<Driver<C>>>,
+    pub busy: Arc<Busy>,
+    /// The last write asked for, and the last known durable.
+    pub written: Seq,
     pub durable: Seq,
     /// An image that came with a message being stepped.
     pub staged: Option<Image>,
+    /// Kept for its room.
+    pub outputs: Vec<Output<C::Message>>,
 }
 
-impl<C: Consensus> Driver<C>
-where
-    C::Message: Send + 'static,
-{
-    /// Run until told to stop.
-    pub fn run(mut self) {
-        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-        let mut next_tick = Instant::now() + TICK;
-        loop {
-            self.inputs.take_all(&mut inputs, Some(next_tick));
-            if !self.take_inputs(&mut inputs, &mut outputs) || self.shared.fatal.struck() {
-                return;
-            }
-            self.tick_if_due(&mut next_tick, &mut outputs);
-        }
-    }
+impl<C: Core> Work for Driver<C> {
+    type Input = ConsensusInput<C::Message>;
 
-    fn tick_if_due(&mut self, next_tick: &mut Instant, outputs: &mut Vec<Output<C::Message>>) {
-        let now = Instant::now();
-        let mut made_up = 0;
-        while *next_tick <= now && made_up < MAX_MISSED_TICKS {
-            *next_tick += TICK;
-            made_up += 1;
-            self.step(Input::Tick, outputs);
-        }
-        if *next_tick <= now {
-            *next_tick = now + TICK;
-        }
-    }
-
-    /// Step through what has arrived; answers false when the node stops.
-    fn take_inputs(
-        &mut self,
-        inputs: &mut Vec<ConsensusInput<C::Message>>,
-        outputs: &mut Vec<Output<C::Message>>,
-    ) -> bool {
+    fn work(&mut self, inputs: &mut Vec<Self::Input>) -> bool {
         let (mut proposals, mut reads) = (Vec::new(), Vec::new());
         for input in inputs.drain(..) {
             match input {
+                ConsensusInput::Tick => self.step(Input::Tick),
                 ConsensusInput::Propose(data) => proposals.push(data),
                 ConsensusInput::Read(id) => reads.push(id),
-                ConsensusInput::Message(from, message) => {
-                    self.step(Input::Receive { from, message }, outputs)
-                }
+                ConsensusInput::Message(from, message) => self.step(Input::Receive { from, message }),
                 ConsensusInput::Snapshot(from, message, image) => {
                     self.staged = Some(image);
-                    self.step(Input::Receive { from, message }, outputs);
+                    self.step(Input::Receive { from, message });
                     self.staged = None;
                 }
-                ConsensusInput::LinkReset(peer) => self.step(Input::LinkReset(peer), outputs),
+                ConsensusInput::LinkReset(peer) => self.step(Input::LinkReset(peer)),
                 ConsensusInput::Durable(seq) => {
                     self.durable = seq;
-                    self.step(Input::Durable(seq), outputs);
+                    self.step(Input::Durable(seq));
                 }
-                ConsensusInput::SnapshotReady(to, id) => self.step(Input::SnapshotReady { to, id }, outputs),
-                ConsensusInput::SnapshotSent(to, ok) => self.step(Input::SnapshotSent { to, ok }, outputs),
+                ConsensusInput::SnapshotReady(to, id) => self.step(Input::SnapshotReady { to, id }),
+                ConsensusInput::SnapshotSent(to, ok) => self.step(Input::SnapshotSent { to, ok }),
                 ConsensusInput::Checkpointed(index) => {
                     if !self.shared.peers.sending_snapshot() {
-                        self.step(Input::Checkpointed(index), outputs);
+                        self.step(Input::Checkpointed(index));
                     }
                 }
                 ConsensusInput::Stop => return false,
             }
         }
         if !proposals.is_empty() {
-            self.step(Input::Propose(proposals), outputs);
+            self.step(Input::Propose(proposals));
         }
         if !reads.is_empty() {
-            self.step(Input::Read(reads), outputs);
+            self.step(Input::Read(reads));
         }
-        true
+        self.busy.writing.store(self.written > self.durable, Ordering::SeqCst);
+        self.busy.reading.store(self.replica.reading(), Ordering::SeqCst);
+        !self.shared.fatal.struck()
     }
+}
 
-    fn step(&mut self, input: Input<C::Message>, outputs: &mut Vec<Output<C::Message>>) {
-        self.replica.step(input, outputs);
+impl<C: Core> Driver<C> {
+    fn step(&mut self, input: Input<C::Message>) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.replica.step(input, &mut outputs);
         for output in outputs.drain(..) {
             self.carry(output);
         }
+        self.outputs = outputs;
         if let Some(violation) = self.replica.broken() {
             self.shared
                 .fatal
@@ -137,16 +166,22 @@ where
 
     fn carry(&mut self, output: Output<C::Message>) {
         match output {
-            Output::Write { seq, ops } => self.to_log(LogInput::Write { seq, ops }),
+            Output::Write { seq, ops } => {
+                self.written = seq;
+                self.log.send(LogInput::Write { seq, ops });
+            }
             Output::Send { to, message, after } if after <= self.durable => {
                 self.shared.peers.send_message::<C>(to, &message);
             }
-            Output::Send { to, message, after } => self.to_log(LogInput::Send { to, message, after }),
+            Output::Send { to, message, after } => self.log.send(LogInput::Send { to, message, after }),
             Output::Apply(entries) => {
                 if let Some(last) = entries.last() {
                     self.shared.committed.store(last.id.index.0, Ordering::SeqCst);
                 }
-                self.to_apply(ApplyInput::Entries(entries));
+                match entries.len() <= APPLY_HERE {
+                    true => self.apply.submit(ApplyInput::Entries(entries)),
+                    false => self.apply.leave(ApplyInput::Entries(entries)),
+                }
             }
             Output::ReadReady { ids, index } => self.reads_ready(ids, index),
             Output::ReadFailed(ids) => {
@@ -159,7 +194,7 @@ where
                 tracing::info!(?role, term = round, leader = ?leader.map(|node| node.0), "role or leader changed");
                 self.shared.leadership.set(role, round, leader, self.shared.now_ms());
                 self.shared.metrics.leader_changed(leader.is_some());
-                self.to_apply(ApplyInput::Role(role));
+                self.apply.submit(ApplyInput::Role(role));
             }
         }
     }
@@ -167,7 +202,7 @@ where
     fn reads_ready(&mut self, ids: Vec<ReadId>, index: Index) {
         match self.shared.applied.load(Ordering::SeqCst) >= index.0 {
             true => self.shared.reads.complete(ids.into_iter().map(|id| (id.0, true))),
-            false => self.to_apply(ApplyInput::Reads(ids, index)),
+            false => self.apply.submit(ApplyInput::Reads(ids, index)),
         }
     }
 
@@ -182,8 +217,7 @@ where
     }
 
     fn send_snapshot(&mut self, to: NodeId) {
-        let (shared, sender) = (Arc::clone(&self.shared), self.sender.clone());
-        snapshots::prepare(shared, to, sender);
+        snapshots::prepare(Arc::clone(&self.shared), to, self.own.clone());
     }
 
     /// The image must be in place, durably, before the log is reset.
@@ -192,17 +226,9 @@ where
             return self.shared.fatal.strike(format!("no image is staged for the snapshot at {id}"));
         };
         let (done, installed) = crossbeam_channel::bounded(1);
-        self.to_apply(ApplyInput::Install(image, done));
+        self.apply.submit(ApplyInput::Install(image, done));
         // An error means the apply thread has struck the node.
         let _ = installed.recv();
         self.shared.committed.store(id.index.0, Ordering::SeqCst);
-    }
-
-    fn to_log(&self, input: LogInput<C::Message>) {
-        self.log.send(input);
-    }
-
-    fn to_apply(&self, input: ApplyInput) {
-        self.shared.apply.send(input);
     }
 }

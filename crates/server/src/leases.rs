@@ -103,7 +103,7 @@ pub async fn expire(shared: Arc<Shared>) {
             shared.metrics.leases_expired.inc();
             let number = shared.proposals.unwatched();
             if let Ok(data) = encode_request(shared.member(), number, &Command::LeaseRevoke { id }) {
-                shared.consensus.propose(data);
+                shared.consensus().propose(data);
             }
         }
     }

@@ -6,9 +6,9 @@
 //!
 //! | thread | owns | module |
 //! |---|---|---|
-//! | consensus | the replica | [`mod@consensus`] |
+//! | consensus | the replica's clock; the replica itself is run by whoever has something for it | [`mod@consensus`] |
 //! | log | the write-ahead log | [`mod@log`] |
-//! | apply | the right to change the state | [`mod@apply`] |
+//! | apply | large batches for the state machine | [`mod@apply`] |
 //! | watch | the hub of watchers | [`mod@watches`] |
 //! | checkpoint | the way to the state's file | [`mod@checkpoint`] |
 //! | to a peer, from a peer | a socket | [`mod@peers`] |
@@ -19,6 +19,7 @@
 
 mod apply;
 mod checkpoint;
+mod combiner;
 mod compaction;
 pub mod config;
 mod consensus;

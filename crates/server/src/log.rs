@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use quorate_protocol::{Consensus, NodeId, Outbox, Seq, WriteOp};
+use quorate_protocol::{NodeId, Outbox, Seq, WriteOp};
 use quorate_wal::{RealDisk, Wal, WalError};
 
-use crate::mailbox::{Receiver, Sender};
-use crate::shared::{ConsensusInput, Shared};
+use crate::combiner::Combiner;
+use crate::consensus::Driver;
+use crate::mailbox::Receiver;
+use crate::shared::{ConsensusInput, Core, Shared};
 
 /// The group of the default keyspace in the node's log.
 pub const GROUP: u32 = 1;
@@ -46,17 +48,17 @@ pub enum LogInput<M> {
 }
 
 /// The thread's own state.
-pub struct LogWriter<C: Consensus> {
+pub struct LogWriter<C: Core> {
     pub shared: Arc<Shared>,
     pub wal: Wal<RealDisk>,
     pub inputs: Receiver<LogInput<C::Message>>,
-    pub consensus: Sender<ConsensusInput<C::Message>>,
+    pub core: Arc<Combiner<Driver<C>>>,
     pub outbox: Outbox<C::Message>,
     /// Asks the preparer thread to look.
     pub prepare: crossbeam_channel::Sender<()>,
 }
 
-impl<C: Consensus> LogWriter<C> {
+impl<C: Core> LogWriter<C> {
     /// Run until told to stop.
     pub fn run(mut self) {
         if let Err(error) = self.serve() {
@@ -113,7 +115,11 @@ impl<C: Consensus> LogWriter<C> {
         for (to, message) in self.outbox.durable(seq) {
             self.shared.peers.send_message::<C>(to, &message);
         }
-        self.consensus.send(ConsensusInput::Durable(seq));
+        match self.inputs.is_empty() {
+            true => self.core.submit(ConsensusInput::Durable(seq)),
+            // More to write: the core's own thread takes it from here.
+            false => self.core.leave(ConsensusInput::Durable(seq)),
+        }
         if self.wal.wants_next() {
             let _ = self.prepare.try_send(());
         }

@@ -92,10 +92,9 @@ impl<T> Receiver<T> {
         std::mem::swap(&mut queue.items, items);
     }
 
-    /// Forget everything that waits.
-    pub fn clear(&self) {
-        let old = std::mem::take(&mut self.0.queue.lock().items);
-        drop(old);
+    /// Whether nothing waits at the moment.
+    pub fn is_empty(&self) -> bool {
+        self.0.queue.lock().items.is_empty()
     }
 }
 

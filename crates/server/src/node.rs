@@ -14,15 +14,15 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use parking_lot::{Mutex, RwLock};
 use quorate_kv::{Command, Publish, State};
-use quorate_protocol::{self as protocol, Consensus, NodeId, Outbox, Random, Recovered, Seq};
+use quorate_protocol::{self as protocol, NodeId, Outbox, Random, Recovered, Seq};
 use quorate_raft::Raft;
 use quorate_replica::{Lessor, Limits, Replica};
 use quorate_storage::{StorageError, Store};
@@ -30,14 +30,15 @@ use quorate_wal::{RealDisk, Wal, WalError};
 use tokio::runtime::Runtime;
 
 use crate::apply::Applier;
+use crate::combiner::Combiner;
 use crate::config::{Config, ConfigError, Url};
-use crate::consensus::{Driver, Ear};
+use crate::consensus::{Busy, Driver, Ear, attend};
 use crate::identity::Identity;
 use crate::log::{GROUP, LogInput, LogWriter, prepare_segments};
 use crate::mailbox::{Sender, mailbox};
 use crate::metrics::Metrics;
 use crate::peers::{self, Listening, Local, Peers};
-use crate::shared::{ApplyInput, ConsensusInput, Fatal, Leadership, Shared, TICK};
+use crate::shared::{ApplyInput, ConsensusInput, Core, Fatal, Leadership, Shared, TICK};
 use crate::snapshots::standing;
 use crate::watches::{WatchInput, Watches};
 use crate::{checkpoint, compaction, http, leases};
@@ -170,7 +171,7 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
     move |error| StartError::Io { what, error }
 }
 
-fn open<C: Consensus>(config: &Config, identity: &Identity) -> Result<Opened, StartError> {
+fn open<C: Core>(config: &Config, identity: &Identity) -> Result<Opened, StartError> {
     use std::os::unix::fs::DirBuilderExt;
     let directory = &config.data_dir;
     let make = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
@@ -205,11 +206,7 @@ fn unreadable(error: StorageError) -> ! {
     std::process::exit(1)
 }
 
-fn start<C>(config: Config) -> Result<Node, StartError>
-where
-    C: Consensus + Send + 'static,
-    C::Message: Send + 'static,
-{
+fn start<C: Core>(config: Config) -> Result<Node, StartError> {
     let identity = Identity::of(&config).expect("a valid configuration lists this member");
     // Ports before disks: a port in use is the commonest mistake, and the cheapest to find.
     let runtime = runtime().map_err(io("cannot start the client runtime"))?;
@@ -222,9 +219,7 @@ where
     let seed = entropy(incarnation);
     let core = C::recover(core_config(&config, &identity), recovered, Random::new(seed));
 
-    let (consensus_tx, consensus_rx) = mailbox();
     let (log_tx, log_rx) = mailbox();
-    let (apply_tx, apply_rx) = mailbox();
     let (watch_tx, watch_rx) = mailbox();
     let (fatal_tx, fatal_rx) = unbounded();
     let (prepare_tx, prepare_rx) = bounded(1);
@@ -244,9 +239,9 @@ where
         revision: revision.into(),
         proposals: Shared::waiters(seed | 1),
         reads: Shared::waiters(1),
-        consensus: Box::new(Ear(consensus_tx.clone())),
-        apply: apply_tx,
+        consensus: OnceLock::new(),
         watches: watch_tx,
+        watch_streams: 0.into(),
         metrics: Metrics::default(),
         fatal: Arc::new(Fatal::new(fatal_tx)),
         stopping: false.into(),
@@ -255,44 +250,53 @@ where
 
     let mut threads = Threads { list: Vec::new(), member: shared.config.name.clone() };
     let preparer = wal.preparer();
+    let apply = Arc::new(Combiner::new(Applier {
+        shared: Arc::clone(&shared),
+        waiting: Vec::new(),
+        directory: state_directory.clone(),
+        options,
+    }));
+    let busy = Arc::new(Busy::default());
+    let core = Arc::new_cyclic(|own| {
+        Combiner::new(Driver::<C> {
+            shared: Arc::clone(&shared),
+            replica: Replica::new(core, Limits::default()),
+            apply: Arc::clone(&apply),
+            log: log_tx.clone(),
+            own: own.clone(),
+            busy: Arc::clone(&busy),
+            written: Seq(0),
+            durable: Seq(0),
+            staged: None,
+            outputs: Vec::new(),
+        })
+    });
+    let ear = Ear { core: Arc::downgrade(&core), busy };
+    assert!(shared.consensus.set(Box::new(ear)).is_ok(), "the core is set up once");
     let log = LogWriter::<C> {
         shared: Arc::clone(&shared),
         wal,
         inputs: log_rx,
-        consensus: consensus_tx.clone(),
+        core: Arc::clone(&core),
         outbox: Outbox::default(),
         prepare: prepare_tx,
-    };
-    let driver = Driver::<C> {
-        shared: Arc::clone(&shared),
-        replica: Replica::new(core, Limits::default()),
-        inputs: consensus_rx,
-        sender: consensus_tx.clone(),
-        log: log_tx.clone(),
-        durable: Seq(0),
-        staged: None,
-    };
-    let applier = Applier {
-        shared: Arc::clone(&shared),
-        inputs: apply_rx,
-        waiting: Vec::new(),
-        directory: state_directory.clone(),
-        options,
     };
     let watches = Watches::new(Arc::clone(&shared), watch_rx);
     let for_prepare = Arc::clone(&shared);
     threads.spawn("prepare", move || prepare_segments(&for_prepare, &preparer, &prepare_rx));
     threads.spawn("log", move || log.run());
-    threads.spawn("apply", move || applier.run());
+    let for_apply = Arc::clone(&apply);
+    threads.spawn("apply", move || while for_apply.attend(None) {});
     threads.spawn("watch", move || watches.run());
     let for_checkpoint = Arc::clone(&shared);
     threads.spawn("checkpoint", move || checkpoint::run(&for_checkpoint));
-    threads.spawn("consensus", move || driver.run());
-    threads.list.extend(peers::dial_all(&shared.peers, &consensus_tx));
+    let for_core = Arc::clone(&core);
+    threads.spawn("consensus", move || attend(&for_core));
+    threads.list.extend(peers::dial_all(&shared.peers, &core));
     let mut peer_addresses = Vec::new();
     let listening = Arc::new(Listening {
         shared: Arc::clone(&shared),
-        consensus: consensus_tx.clone(),
+        core: Arc::clone(&core),
         directory: state_directory,
         options,
     });
@@ -309,22 +313,20 @@ where
     runtime.spawn(compaction::watch_quota(Arc::clone(&shared)));
     runtime.spawn(publish(Arc::clone(&shared)));
 
-    let stop = stopper::<C>(consensus_tx, log_tx, Arc::clone(&shared));
+    let stop = stopper(core, apply, log_tx, Arc::clone(&shared));
     Ok(Node { shared, runtime: Some(runtime), threads: threads.list, stop, fatal: fatal_rx, peer_addresses })
 }
 
-fn stopper<C: Consensus>(
-    consensus: Sender<ConsensusInput<C::Message>>,
+fn stopper<C: Core>(
+    core: Arc<Combiner<Driver<C>>>,
+    apply: Arc<Combiner<Applier>>,
     log: Sender<LogInput<C::Message>>,
     shared: Arc<Shared>,
-) -> Box<dyn Fn() + Send>
-where
-    C::Message: Send + 'static,
-{
+) -> Box<dyn Fn() + Send> {
     Box::new(move || {
-        consensus.send(ConsensusInput::Stop);
+        core.submit(ConsensusInput::Stop);
         log.send(LogInput::Stop);
-        shared.apply.send(ApplyInput::Stop);
+        apply.submit(ApplyInput::Stop);
         shared.watches.send(WatchInput::Stop);
     })
 }
@@ -381,7 +383,7 @@ fn core_config(config: &Config, identity: &Identity) -> protocol::Config {
 
 fn peer_addresses(identity: &Identity) -> BTreeMap<NodeId, Vec<String>> {
     let others = identity.members.iter().filter(|member| member.id != identity.member);
-    let address = |url: &Url| format!("{}:{}", url.host(), url.port());
+    let address = |url: &Url| url.authority();
     others.map(|member| (NodeId(member.id), member.peer_urls.iter().map(address).collect())).collect()
 }
 

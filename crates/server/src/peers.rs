@@ -8,6 +8,7 @@
 //! Three kinds of traffic: the core's messages; questions about leases with their answers; and snapshots,
 //! each on a connection of its own so that heartbeats never wait behind one.
 
+mod link;
 mod receiver;
 mod sender;
 
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::mailbox::{Receiver, Sender, mailbox};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quorate_protocol::{Consensus, NodeId};
@@ -25,11 +25,9 @@ use quorate_storage::ImageReader;
 use quorate_wire::{Answer, Ask, Packet, encode_message};
 use tokio::sync::oneshot;
 
+use link::Link;
 pub use receiver::{Listening, listen};
 pub use sender::dial_all;
-
-/// Frames waiting for one peer, at most.
-const MAX_QUEUED: usize = 4096;
 
 /// How long a connection may take to come about, and a write to make progress.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,16 +65,6 @@ pub struct Peers {
     sockets: Mutex<HashMap<u64, TcpStream>>,
 }
 
-/// What is known of one peer.
-#[derive(Debug)]
-struct Link {
-    /// Where it listens: `host:port`, to be resolved at each attempt.
-    addresses: Vec<String>,
-    queue: Sender<Frame>,
-    frames: Receiver<Frame>,
-    connected: AtomicBool,
-}
-
 struct Staged(ImageReader);
 
 impl std::fmt::Debug for Staged {
@@ -88,14 +76,10 @@ impl std::fmt::Debug for Staged {
 impl Peers {
     /// For a node and where its peers listen.
     pub fn new(local: Local, addresses: BTreeMap<NodeId, Vec<String>>) -> Self {
-        let link = |addresses| {
-            let (queue, frames) = mailbox();
-            Link { addresses, queue, frames, connected: AtomicBool::new(false) }
-        };
         Peers {
             next_token: AtomicU64::new(local.incarnation << 20),
             local,
-            links: addresses.into_iter().map(|(node, addresses)| (node, link(addresses))).collect(),
+            links: addresses.into_iter().map(|(node, addresses)| (node, Link::new(addresses))).collect(),
             asked: Mutex::default(),
             staged: Mutex::default(),
             sending: AtomicUsize::new(0),
@@ -116,7 +100,7 @@ impl Peers {
 
     fn send(&self, to: NodeId, frame: Frame) {
         if let Some(link) = self.links.get(&to) {
-            link.queue.offer(frame, MAX_QUEUED);
+            link.send(frame);
         }
     }
 

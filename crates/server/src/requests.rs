@@ -32,7 +32,7 @@ impl Shared {
         let data =
             encode_request(self.member(), waiter.number(), command).map_err(|_| ApiError::TooManyOps)?;
         self.metrics.pending.inc();
-        self.consensus.propose(data);
+        self.consensus().propose(data);
         let answer = tokio::time::timeout(self.request_timeout(), waiter.wait()).await;
         self.metrics.pending.dec();
         match answer {
@@ -50,7 +50,7 @@ impl Shared {
     /// That could not be confirmed.
     pub async fn confirm_read(&self) -> Result<(), ApiError> {
         let waiter = self.reads.register().ok_or(ApiError::TooManyRequests)?;
-        self.consensus.read(quorate_protocol::ReadId(waiter.number()));
+        self.consensus().read(quorate_protocol::ReadId(waiter.number()));
         match tokio::time::timeout(self.request_timeout(), waiter.wait()).await {
             Ok(Some(true)) => Ok(()),
             Ok(None) => Err(ApiError::Stopped),

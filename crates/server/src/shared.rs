@@ -1,14 +1,14 @@
 //! What the threads of a node share.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quorate_api::convert::Answering;
 use quorate_kv::{Applied, State};
-use quorate_protocol::{Entry, Index, LogId, NodeId, ReadId, Role, Seq};
+use quorate_protocol::{Consensus, Entry, Index, LogId, NodeId, ReadId, Role, Seq};
 use quorate_replica::Lessor;
 use quorate_storage::{Image, Store};
 
@@ -26,8 +26,10 @@ pub const TICK: Duration = Duration::from_millis(10);
 /// Requests of clients in progress at one node, at most: those for the log, and reads, each.
 const MAX_REQUESTS: usize = 20_000;
 
-/// What comes to the consensus thread.
+/// What comes to the consensus core.
 pub enum ConsensusInput<M> {
+    /// Time has passed.
+    Tick,
     /// A command to replicate.
     Propose(Bytes),
     /// A read to confirm.
@@ -50,7 +52,7 @@ pub enum ConsensusInput<M> {
     Stop,
 }
 
-/// What comes to the thread that applies.
+/// What comes to the state machine.
 pub enum ApplyInput {
     /// Apply these.
     Entries(Vec<Entry>),
@@ -64,7 +66,12 @@ pub enum ApplyInput {
     Stop,
 }
 
-/// The consensus thread's ear, without the type of the core's messages: what client requests need.
+/// A consensus core that threads can share the work on.
+pub trait Core: Consensus<Message: Send + 'static> + Send + 'static {}
+
+impl<C: Consensus<Message: Send + 'static> + Send + 'static> Core for C {}
+
+/// The consensus core's ear, without the type of its messages: what client requests need.
 pub trait Consenter: Send + Sync {
     /// Replicate a command.
     fn propose(&self, data: Bytes);
@@ -170,12 +177,12 @@ pub struct Shared {
     pub proposals: Waiters<Result<Applied, Unproposed>>,
     /// Clients waiting for their reads.
     pub reads: Waiters<bool>,
-    /// To the consensus thread.
-    pub consensus: Box<dyn Consenter>,
-    /// To the apply thread.
-    pub apply: Sender<ApplyInput>,
+    /// To the consensus core; set before anybody can ask for it.
+    pub consensus: OnceLock<Box<dyn Consenter>>,
     /// To the watch thread.
     pub watches: Sender<WatchInput>,
+    /// Watch streams open: without any, nobody needs to be told of changes.
+    pub watch_streams: AtomicUsize,
     /// To the peers.
     pub peers: Arc<Peers>,
     /// What is counted.
@@ -201,6 +208,11 @@ impl Shared {
     /// A table of waiters whose numbers differ between lives of a node.
     pub fn waiters<T>(seed: u64) -> Waiters<T> {
         Waiters::new(seed, MAX_REQUESTS)
+    }
+
+    /// The consensus core's ear.
+    pub fn consensus(&self) -> &dyn Consenter {
+        &**self.consensus.get().expect("the core is set up before anything is served")
     }
 
     /// This member.

@@ -90,6 +90,10 @@ impl Watches {
             }
             WatchInput::Jump(revision) => self.hub.jump(revision),
             WatchInput::Open(stream, sender) => {
+                // While no stream was open nobody told us of changes.
+                if self.streams.is_empty() {
+                    self.hub.jump(self.shared.state.read().revision());
+                }
                 self.hub.open(stream, STREAM_CAPACITY);
                 self.streams.insert(stream, sender);
             }

@@ -4,7 +4,9 @@ use super::State;
 use crate::Error;
 use crate::crc::Crc32c;
 use crate::record::{KeyValue, Record, Revision};
+use crate::span::{End, Span};
 use crate::storage::Storage;
+use crate::tree::Only;
 
 /// The answer to etcd's `HashKV`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,10 @@ impl<S: Storage> State<S> {
     /// The checksum of all records up to a revision, equal on members with equal contents, and equal to that
     /// of etcd with the same history (section 11.4 of our compatibility notes).
     ///
+    /// Hashed are all records after the compact revision, and of those before it what a compaction at the
+    /// *hashed* revision would keep. Where that is nothing at all, no key being live, etcd leaves nothing out,
+    /// so it is what the compaction kept. Tombstones up to the compact revision never count.
+    ///
     /// Revision 0 is the newest. A negative one is answered, as etcd does, with the checksum of no records.
     ///
     /// # Errors
@@ -34,20 +40,42 @@ impl<S: Storage> State<S> {
         if hash_revision > 0 && hash_revision < compact_revision {
             return Err(Error::Compacted);
         }
+        let any_live = self.any_live(hash_revision);
         let mut crc = Crc32c::new();
         crc.update(b"key");
         self.storage.scan(Revision::default(), &mut |revision, record| {
             if revision.main > hash_revision {
                 return false;
             }
-            let removed_tombstone =
-                matches!(record, Record::Tombstone { .. }) && revision.main <= compact_revision;
-            if !removed_tombstone && self.survives(revision, record.key()) {
+            let hashed = revision.main > compact_revision
+                || match &record {
+                    Record::Tombstone { .. } => false,
+                    Record::Put(kv) if any_live => self.is_live_record(revision, &kv.key, hash_revision),
+                    Record::Put(kv) => self.survives(revision, &kv.key),
+                };
+            if hashed {
                 hash_record(&mut crc, revision, &record);
             }
             true
         });
         Ok(HashKv { hash: crc.finish(), compact_revision, hash_revision })
+    }
+
+    /// Whether any key was live at main revision `at`.
+    fn any_live(&self, at: i64) -> bool {
+        let mut any = false;
+        let everything = Span { start: &[], end: End::Open };
+        self.each_key(everything, Only::Any, false, &mut |_, versions| {
+            any = versions.was_live(at);
+            !any
+        });
+        any
+    }
+
+    /// Whether the record at `revision` was the newest of `key` at main revision `at`.
+    fn is_live_record(&self, revision: Revision, key: &[u8], at: i64) -> bool {
+        let newest = self.index.get(key).and_then(|versions| versions.at(at));
+        newest.is_some_and(|newest| newest.revision() == revision)
     }
 
     /// A digest of everything that commands decide: records, leases, attached keys, members and the two

@@ -2,10 +2,11 @@
 //!
 //! At the newest revision everything but values comes from the index: the count is a difference of two ranks,
 //! filters and sorting by anything but the value need no record, and a page reads only what it returns. At an
-//! older revision the count walks the span.
+//! older revision the count reads what has changed since, or walks the span.
 //!
 //! Where etcd leaves ties of a sort unspecified, they are broken by ascending key.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cmp::Ordering;
@@ -19,6 +20,9 @@ use crate::span::{End, Span};
 use crate::storage::Storage;
 use crate::tree::{Only, Visit};
 use crate::versions::{Head, LATEST, Versions};
+
+/// How many keys can be walked over in the time it takes to read a record.
+const WALK_COST: usize = 8;
 
 /// A record a range found: where it is, and as much of it as is known so far.
 struct Found<'a> {
@@ -92,13 +96,35 @@ impl<S: Storage> State<S> {
         }
     }
 
+    /// Live keys in a span as of `at`. Clients page through a span at the revision of their first page, which
+    /// is soon a little old: then the count is today's, corrected by what has changed since.
     fn count_at(&self, span: Span<'_>, at: i64) -> usize {
+        let live = self.count_live(span);
+        let behind = usize::try_from(self.meta.revision - at).unwrap_or(usize::MAX);
+        if behind.saturating_mul(WALK_COST) < live {
+            return self.count_back(span, at, live);
+        }
         let mut count = 0;
         self.each_key(span, Only::Any, false, &mut |_, versions| {
-            count += usize::from(versions.at(at).is_some_and(|version| !version.tombstone));
+            count += usize::from(versions.was_live(at));
             true
         });
         count
+    }
+
+    /// Live keys in a span as of `at`, from those `live` now.
+    fn count_back(&self, span: Span<'_>, at: i64, live: usize) -> usize {
+        let mut changed = BTreeSet::new();
+        self.storage.scan(Revision { main: at + 1, sub: 0 }, &mut |_, record| {
+            if span.contains(record.key()) {
+                changed.insert(record.key().clone());
+            }
+            true
+        });
+        let versions = || changed.iter().filter_map(|key| self.index.get(key));
+        let were = versions().filter(|versions| versions.was_live(at)).count();
+        let are = versions().filter(|versions| versions.is_live()).count();
+        live - are + were
     }
 
     /// The records a query asks for before sorting, in key order (descending only if sorted so by key), not

@@ -71,6 +71,11 @@ impl<S: Storage> State<S> {
                 self.check_range(range)?;
             }
         }
+        for (at, op) in ops.iter().enumerate() {
+            if let Op::Put(put) = op {
+                check_undeleted(put, &ops[..at])?;
+            }
+        }
         Ok(self.execute(txn, &mut path.iter(), change))
     }
 
@@ -110,8 +115,8 @@ impl<S: Storage> State<S> {
         self.read(range, if newest { LATEST } else { range.revision })
     }
 
-    /// Unlike in a range on its own, a negative revision is not the newest but one that was compacted, which
-    /// is the case for -1 once there was a compaction (and for others before, -1 being where it starts).
+    /// Unlike in a range on its own, a negative revision is held against the compact revision, which starts at
+    /// -1: so -1 is the newest until the first compaction, and any less is compacted from the beginning.
     fn check_range(&self, range: &Range) -> Result<(), Error> {
         match range.revision {
             0 => Ok(()),
@@ -122,12 +127,11 @@ impl<S: Storage> State<S> {
     }
 
     fn check_puts(&self, ops: &[&Op]) -> Result<(), Error> {
-        for (at, op) in ops.iter().enumerate() {
+        for op in ops {
             match op {
                 Op::Put(put) => {
                     self.check_ignore(put)?;
                     self.check_lease(put)?;
-                    check_undeleted(put, &ops[..at])?;
                 }
                 Op::Empty => return Err(Error::KeyNotFound),
                 _ => {}

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::{Events, State};
+use super::State;
 use crate::Error;
 use crate::command::{DeleteRange, Put};
 use crate::record::{Event, KeyValue, Record, Revision};
@@ -17,7 +17,7 @@ pub struct Change {
     /// The main revision they have, if there are any.
     pub main: i64,
     /// What was changed, in order.
-    pub events: Events,
+    pub events: Vec<Event>,
 }
 
 impl Change {

@@ -108,6 +108,14 @@ impl Interests {
         }
     }
 
+    /// How many interests there are. Asks everyone.
+    pub fn len(&self) -> usize {
+        fn below(tree: &Tree) -> usize {
+            tree.as_ref().map_or(0, |node| below(&node.left) + below(&node.right) + node.watchers.len())
+        }
+        self.single.values().map(BTreeSet::len).sum::<usize>() + below(&self.ranges)
+    }
+
     /// Add to `found` all who watch `key`, each once.
     pub fn watchers(&self, key: &[u8], found: &mut Vec<WatcherKey>) {
         if let Some(watchers) = self.single.get(key) {

@@ -20,7 +20,10 @@ pub fn key_range() -> impl Strategy<Value = KeyRange> {
         1 => Just(bytes("\0")),
         3 => prop::sample::select(vec!["a", "b", "c", "f", "n3", "z"]).prop_map(bytes),
     ];
-    (key(), end).prop_map(|(key, end)| KeyRange { key, end })
+    prop_oneof![
+        5 => (key(), end).prop_map(|(key, end)| KeyRange { key, end }),
+        1 => Just(KeyRange { key: bytes("\0"), end: bytes("\0") }),
+    ]
 }
 
 fn lease() -> impl Strategy<Value = LeaseId> {

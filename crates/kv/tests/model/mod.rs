@@ -306,9 +306,13 @@ impl Model {
     /// `HashKV` by laying out every byte.
     pub fn hash(&self, revision: i64) -> u32 {
         let mut bytes = b"key".to_vec();
+        let live = self.live(revision);
         for event in self.kept() {
-            let tombstone = matches!(event.record, Record::Tombstone { .. });
-            if event.revision.main > revision || (tombstone && event.revision.main <= self.compact) {
+            let is_live = match &event.record {
+                Record::Put(kv) => live.get(&kv.key) == Some(kv) || live.is_empty(),
+                Record::Tombstone { .. } => false,
+            };
+            if event.revision.main > revision || (event.revision.main <= self.compact && !is_live) {
                 continue;
             }
             bytes.extend(event.revision.main.to_be_bytes());

@@ -205,6 +205,13 @@ mod tests {
         assert_eq!(huffman(&url), "https://www.example.com");
     }
 
+    /// Codes of 10 to 14 bits, from the table of appendix B: `!#` and `|$^`, padded with ones.
+    #[test]
+    fn the_longer_codes() {
+        assert_eq!(huffman(&[0b1111_1110, 0b0011_1111, 0b1110_1011]), "!#");
+        assert_eq!(huffman(&[0b1111_1111, 0b1001_1111, 0b1111_1001, 0b1111_1111, 0b1111_0011]), "|$^");
+    }
+
     #[test]
     fn trailers_plain_and_indexed() {
         let mut block = vec![0x20, 0x88, 0x5f, 0x10];

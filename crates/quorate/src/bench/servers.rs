@@ -121,7 +121,7 @@ mod tests {
     fn a_process_is_found_by_the_port_it_listens_on() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let endpoint = listener.local_addr().expect("address").to_string();
-        assert_eq!(find(&[endpoint.clone()]), [std::process::id()]);
+        assert_eq!(find(std::slice::from_ref(&endpoint)), [std::process::id()]);
         drop(listener);
         assert_eq!(find(&[endpoint]), [] as [u32; 0]);
     }

@@ -5,15 +5,16 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quorate_protocol::NodeId;
 use quorate_protocol::codec::{Decode, Malformed, Reader};
-use quorate_protocol::{Consensus, NodeId};
 use quorate_storage::{Image, ImageWriter};
 use quorate_wire::{Answer, Ask, FrameDecoder, Hello, Packet, SnapshotChunk};
 
 use super::sender::{read_hello, write_all};
 use super::{PATIENCE, Peers};
-use crate::mailbox::Sender;
-use crate::shared::{ConsensusInput, Shared};
+use crate::combiner::Combiner;
+use crate::consensus::Driver;
+use crate::shared::{ConsensusInput, Core, Shared};
 use crate::snapshots::standing;
 
 /// Bytes read at once.
@@ -26,11 +27,11 @@ const SILENCE: Duration = Duration::from_secs(10);
 const MAX_CONNECTIONS: usize = 256;
 
 /// What a listener needs.
-pub struct Listening<M> {
+pub struct Listening<C: Core> {
     /// The node.
     pub shared: Arc<Shared>,
     /// Where messages go.
-    pub consensus: Sender<ConsensusInput<M>>,
+    pub core: Arc<Combiner<Driver<C>>>,
     /// Where images are built.
     pub directory: std::path::PathBuf,
     /// How.
@@ -38,11 +39,7 @@ pub struct Listening<M> {
 }
 
 /// Accept connections until the node stops.
-pub fn listen<C>(listening: Arc<Listening<C::Message>>, listener: TcpListener)
-where
-    C: Consensus,
-    C::Message: Send + 'static,
-{
+pub fn listen<C: Core>(listening: Arc<Listening<C>>, listener: TcpListener) {
     for socket in listener.incoming() {
         if listening.shared.peers.stopping() {
             return;
@@ -64,11 +61,7 @@ where
     }
 }
 
-fn serve<C>(listening: &Listening<C::Message>, mut socket: TcpStream) -> io::Result<()>
-where
-    C: Consensus,
-    C::Message: Send,
-{
+fn serve<C: Core>(listening: &Listening<C>, mut socket: TcpStream) -> io::Result<()> {
     let peers = &listening.shared.peers;
     let _tracked = peers.track(&socket);
     socket.set_nodelay(true)?;
@@ -121,14 +114,14 @@ fn greeted(peers: &Peers, socket: &mut TcpStream) -> io::Result<NodeId> {
 }
 
 /// What is being heard on one connection.
-struct Hearing<'a, C: Consensus> {
-    listening: &'a Listening<C::Message>,
+struct Hearing<'a, C: Core> {
+    listening: &'a Listening<C>,
     from: NodeId,
     image: Option<(ImageWriter, u64)>,
     staged: Option<Image>,
 }
 
-impl<C: Consensus> Hearing<'_, C> {
+impl<C: Core> Hearing<'_, C> {
     fn take(&mut self, packet: Packet, socket: &mut TcpStream) -> io::Result<()> {
         match packet {
             Packet::Message { group, body } if group == crate::log::GROUP => {
@@ -161,7 +154,7 @@ impl<C: Consensus> Hearing<'_, C> {
                 ConsensusInput::Snapshot(self.from, message, image)
             }
         };
-        self.listening.consensus.send(input);
+        self.listening.core.submit(input);
         Ok(())
     }
 

@@ -10,8 +10,9 @@ use quorate_protocol::NodeId;
 use quorate_wire::{FrameDecoder, Hello, Packet, SnapshotChunk};
 
 use super::{Frame, PATIENCE, Peers};
-use crate::mailbox::Sender;
-use crate::shared::ConsensusInput;
+use crate::combiner::Combiner;
+use crate::consensus::Driver;
+use crate::shared::{ConsensusInput, Core};
 
 /// Between two attempts to reach a peer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,21 +33,21 @@ impl std::fmt::Debug for Reporter {
 }
 
 /// Start a thread per peer; a lost connection is reported to the core.
-pub fn dial_all<M: Send + 'static>(
+pub fn dial_all<C: Core>(
     peers: &Arc<Peers>,
-    consensus: &Sender<ConsensusInput<M>>,
+    core: &Arc<Combiner<Driver<C>>>,
 ) -> Vec<std::thread::JoinHandle<()>> {
-    let report_to = consensus.clone();
+    let report_to = Arc::downgrade(core);
     let report = move |to, ok| {
-        report_to.send(ConsensusInput::SnapshotSent(to, ok));
+        if let Some(core) = report_to.upgrade() {
+            core.leave(ConsensusInput::SnapshotSent(to, ok));
+        }
     };
     // Set once: a node dials its peers once.
     let _ = peers.report.set(Reporter(Box::new(report)));
     let spawn = |&to: &NodeId| {
-        let (peers, consensus) = (Arc::clone(peers), consensus.clone());
-        let lost = move || {
-            consensus.send(ConsensusInput::LinkReset(to));
-        };
+        let (peers, core) = (Arc::clone(peers), Arc::clone(core));
+        let lost = move || core.submit(ConsensusInput::LinkReset(to));
         let name = format!("to-{to}");
         std::thread::Builder::new()
             .name(name)
@@ -60,15 +61,17 @@ fn keep_connected(peers: &Peers, to: NodeId, lost: &dyn Fn()) {
     let link = &peers.links[&to];
     let mut last_error = String::new();
     while !peers.stopping() {
-        let error = match dial(peers, to) {
+        let dialled = dial(peers, to).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+        let error = match dialled {
             Ok(socket) => {
                 last_error.clear();
                 tracing::info!(to = to.0, "connected to a peer");
                 link.connected.store(true, Ordering::SeqCst);
-                // What gathered while nobody listened is old news.
-                link.frames.clear();
+                let socket = Arc::new(socket);
+                link.connect(&socket);
                 lost();
                 let error = talk(peers, to, &socket).expect_err("a conversation ends with a reason");
+                link.disconnect();
                 link.connected.store(false, Ordering::SeqCst);
                 lost();
                 error
@@ -149,24 +152,33 @@ pub fn read_hello(socket: &mut TcpStream) -> io::Result<Hello> {
     }
 }
 
-/// Write what is queued until the connection ends.
-fn talk(peers: &Peers, to: NodeId, mut socket: &TcpStream) -> io::Result<std::convert::Infallible> {
+/// Keep a connection going: write what could not be written at once, and say something now and then.
+fn talk(peers: &Peers, to: NodeId, socket: &TcpStream) -> io::Result<std::convert::Infallible> {
     let _tracked = peers.track(socket);
     let link = &peers.links[&to];
-    // The other side says nothing more on this connection: anything readable is its end.
-    socket.set_nonblocking(false)?;
-    let (mut frames, mut batch) = (Vec::new(), Frame::new());
+    let ping = Packet::Ping { token: 0 }.encode().map_err(io::Error::other)?;
     loop {
-        link.frames.take_all(&mut frames, Some(Instant::now() + IDLE));
+        match link.wait_for_backlog(Instant::now() + IDLE)? {
+            true => {
+                await_writable(socket)?;
+                link.write_backlog()?;
+            }
+            false => link.send(ping.clone()),
+        }
         if peers.stopping() {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the node stops"));
         }
-        if frames.is_empty() {
-            frames.push(Packet::Ping { token: 0 }.encode().map_err(io::Error::other)?);
-        }
-        frames.drain(..).for_each(|frame| batch.extend(frame));
-        write_all(&mut socket, &batch)?;
-        batch.clear();
+    }
+}
+
+/// Wait until the socket takes bytes again. A peer that takes none for long is as good as gone.
+fn await_writable(socket: &TcpStream) -> io::Result<()> {
+    let patience = rustix::time::Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    let mut polled = [rustix::event::PollFd::new(socket, rustix::event::PollFlags::OUT)];
+    match rustix::event::poll(&mut polled, Some(&patience)) {
+        Ok(0) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads nothing")),
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

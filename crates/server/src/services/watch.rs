@@ -65,6 +65,7 @@ impl Stream for Responses {
 impl Drop for Responses {
     fn drop(&mut self) {
         self.shared.watches.send(WatchInput::Close(self.stream));
+        self.shared.watch_streams.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -81,6 +82,8 @@ impl pb::watch_server::Watch for Service {
         let stream = StreamId(NEXT_STREAM.fetch_add(1, Ordering::Relaxed));
         let (sender, messages) = tokio::sync::mpsc::unbounded_channel();
         let (ender, end) = tokio::sync::oneshot::channel();
+        // Counted before it is opened, so that no change after its opening is kept from it.
+        self.watch_streams.fetch_add(1, Ordering::SeqCst);
         self.watches.send(WatchInput::Open(stream, sender));
         let unread = Arc::new(AtomicU64::new(0));
         let shared = Arc::clone(&self.0);
