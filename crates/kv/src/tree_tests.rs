@@ -175,7 +175,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn agrees_with_a_plain_map(steps in steps(), probes in prop::collection::vec(0..2700u16, 8), most in 1..40usize) {
+    fn agrees_with_a_plain_map(
+        steps in steps(),
+        probes in prop::collection::vec(0..2700u16, 8),
+        most in 1..40usize,
+    ) {
         let mut tree = CountedTree::new();
         let mut twin = BTreeMap::new();
         for (at, step) in steps.iter().enumerate() {

@@ -5,7 +5,8 @@
 //! so a put needs no read of the record before it, and a listing of keys needs no record at all.
 //!
 //! Source: section 4 of our compatibility notes. A *generation* of a key runs from the put that created it
-//! to its tombstone; `create` and `version` belong to the newest generation and mean nothing behind a tombstone.
+//! to its tombstone; `create` and `version` belong to the newest generation and mean nothing behind a
+//! tombstone.
 //!
 //! Invariant: versions ascend strictly by revision, over `older` and then `last`.
 

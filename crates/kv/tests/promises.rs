@@ -249,7 +249,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(15000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn the_six_promises(steps in steps()) {

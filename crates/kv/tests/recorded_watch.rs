@@ -292,6 +292,37 @@ fn an_id_used_again_while_its_stream_is_full() {
     assert_eq!(on.take(), [], "the new one wants what comes, not what was");
 }
 
+#[test]
+fn a_stream_is_also_full_of_bytes() {
+    let options = HubOptions { stream_bytes: 1000, ..HubOptions::default() };
+    let mut on = Watching::of(Store::new(), options);
+    on.hub.create(STREAM, watch("k", ""), -1);
+    for _ in 0..10 {
+        let applied = on.store.apply(Command::Put(put("k", &"x".repeat(300))));
+        on.hub.publish(applied.revision, &applied.events, &on.store.state);
+    }
+    assert!(on.hub.is_full(STREAM));
+    assert_eq!(on.hub.outstanding(STREAM), 4, "created, and three of more than 300 bytes");
+}
+
+/// Someone far behind takes turns with someone who is nearly there.
+#[test]
+fn the_one_furthest_behind_does_not_hold_up_the_others() {
+    let mut store = Store::new();
+    for number in 0..2000 {
+        store.put(&format!("k{:03}", number % 100), "v");
+    }
+    let options = HubOptions { batch_revisions: 10, ..HubOptions::default() };
+    let mut on = Watching::of(store, options);
+    for start_revision in [1, 1990] {
+        let request = WatchCreate { start_revision, ..watch("k", "l") };
+        on.hub.create(STREAM, request, -1);
+    }
+    on.hub.catch_up(&on.store.state, 1);
+    on.hub.catch_up(&on.store.state, 1);
+    assert!(on.take().iter().any(|message| message.watch_id == 1 && !message.events.is_empty()));
+}
+
 /// A reconnect of many: the stretch is read once for all of them.
 #[test]
 fn many_who_are_behind_are_served_together() {

@@ -247,7 +247,7 @@ impl<R: Rules> Raft<R> {
             Body::Accepted { matched } => self.accepted(from, matched, out),
             Body::Rejected { prev, hint } => self.rejected(from, prev, hint, out),
             Body::Heartbeat { commit, round } => self.heartbeat(from, commit, round, out),
-            Body::HeartbeatReply { round } => self.heartbeat_reply(from, round, out),
+            Body::HeartbeatReply { round, unsure } => self.heartbeat_reply(from, round, unsure, out),
             Body::Snapshot { id } => self.snapshot(from, id, out),
             Body::Stale => {}
             Body::Forward { stream, number, proposals } => {

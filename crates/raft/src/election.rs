@@ -148,6 +148,9 @@ impl<R: Rules> Raft<R> {
         assert!(term > self.term, "a term is entered once");
         self.term = term;
         self.vote = None;
+        // A term has one leader, so what was found equal to its log stays so however often it is lost and
+        // heard again; of the next one's log only what is committed is known.
+        self.matched = self.commit;
         self.write_meta(out);
         self.follow(leader, out);
     }
@@ -157,7 +160,6 @@ impl<R: Rules> Raft<R> {
         self.fail_reads(out);
         self.part = Part::Follower;
         self.leader = leader;
-        self.matched = self.commit;
         self.elapsed = 0;
         self.draw_timeout();
     }

@@ -84,6 +84,9 @@ pub enum Body {
     HeartbeatReply {
         /// The round of the heartbeat.
         round: u64,
+        /// The heartbeat's commit index could not be taken, for the log has not been compared that far: the
+        /// follower has restarted since it acknowledged it, and must be asked again.
+        unsure: bool,
     },
     /// The state machine's image attached stands at `id`. InstallSnapshot, §7.
     Snapshot {
@@ -155,9 +158,10 @@ impl Encode for Message {
                 commit.encode(out);
                 out.u64(*round);
             }
-            Body::HeartbeatReply { round } => {
+            Body::HeartbeatReply { round, unsure } => {
                 out.u8(9);
                 out.u64(*round);
+                out.bool(*unsure);
             }
             Body::Snapshot { id } => {
                 out.u8(10);
@@ -200,7 +204,7 @@ impl Decode for Message {
             6 => Body::Accepted { matched: Index::decode(input)? },
             7 => Body::Rejected { prev: Index::decode(input)?, hint: LogId::decode(input)? },
             8 => Body::Heartbeat { commit: Index::decode(input)?, round: input.u64()? },
-            9 => Body::HeartbeatReply { round: input.u64()? },
+            9 => Body::HeartbeatReply { round: input.u64()?, unsure: input.bool()? },
             10 => Body::Snapshot { id: LogId::decode(input)? },
             11 => Body::Stale,
             12 => {

@@ -233,11 +233,13 @@ impl<R: Rules> Raft<R> {
         beats.into_iter().for_each(|(to, body)| self.send(to, body, self.meta_seq, out));
     }
 
-    pub(crate) fn heartbeat_reply(&mut self, from: NodeId, round: u64, out: Out) {
+    pub(crate) fn heartbeat_reply(&mut self, from: NodeId, round: u64, unsure: bool, out: Out) {
         let Part::Leader(leader) = &mut self.part else { return };
         let Some(peer) = leader.peers.get_mut(&from) else { return };
         peer.round = peer.round.max(round);
-        if peer.is_stalled() {
+        // A follower that has restarted does not know how far its log agrees, though we do: a probe tells it.
+        let forgot = unsure && peer.pace == Pace::Replicate && peer.inflight() == 0;
+        if forgot || peer.is_stalled() {
             peer.stalled = 0;
             peer.probe();
         }
@@ -400,7 +402,8 @@ impl<R: Rules> Raft<R> {
             return;
         }
         self.commit_to(R::may_apply(commit, self.matched).min(self.log.last().index), out);
-        self.send(from, Body::HeartbeatReply { round }, self.meta_seq, out);
+        let unsure = commit > self.commit;
+        self.send(from, Body::HeartbeatReply { round, unsure }, self.meta_seq, out);
     }
 
     pub(crate) fn snapshot(&mut self, from: NodeId, id: LogId, out: Out) {

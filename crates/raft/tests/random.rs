@@ -1,4 +1,13 @@
 //! Storms: many seeds, every property checked after every step, then service demanded.
+//!
+//! `RAFT_SEED=n` runs one storm and shows the end of its transcript if it fails; `RAFT_SEEDS=n` runs as many.
+//!
+//! What storms have found so far:
+//!
+//! * A leader whose log began at an entry that the follower holds in an older term repeated its probe for
+//!   ever, without a pause (`scripts/conflict_at_base.txt`).
+//! * After a lost probe the leader began again at the first entry, or with a snapshot, instead of repeating
+//!   the probe (`scripts/lost_probe.txt`).
 
 #[allow(dead_code)]
 mod common;
@@ -11,16 +20,21 @@ use quorate_raft::Paper;
 const STEPS: usize = 2_000;
 
 /// Storms.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 500;
+
+fn given(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
 
 #[test]
 fn storms_break_nothing_and_service_returns() {
-    if let Some(seed) = std::env::var("RAFT_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    if let Some(seed) = given("RAFT_SEED") {
         chaos::<Paper>(seed, STEPS, Detail::Full).unwrap_or_else(|what| panic!("{what}"));
         return;
     }
+    let seeds = given("RAFT_SEEDS").unwrap_or(SEEDS);
     let mut all = Seen::default();
-    for seed in 0..SEEDS {
+    for seed in 0..seeds {
         let seen = chaos::<Paper>(seed, STEPS, Detail::Silent).unwrap_or_else(|what| panic!("{what}"));
         all.leaders += seen.leaders;
         all.committed += seen.committed;
@@ -29,8 +43,8 @@ fn storms_break_nothing_and_service_returns() {
     }
     println!("{all:?}");
     // They were storms, and not a calm that breaks nothing because nothing happens.
-    assert!(all.leaders > 4 * SEEDS as usize, "{all:?}");
-    assert!(all.committed > 40 * SEEDS, "{all:?}");
-    assert!(all.snapshots > SEEDS as usize / 2, "{all:?}");
-    assert!(all.served > 4 * SEEDS as usize, "{all:?}");
+    assert!(all.leaders as u64 > 3 * seeds / 2, "{all:?}");
+    assert!(all.committed > 40 * seeds, "{all:?}");
+    assert!(all.snapshots as u64 > seeds, "{all:?}");
+    assert!(all.served as u64 > 8 * seeds, "{all:?}");
 }

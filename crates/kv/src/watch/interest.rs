@@ -3,7 +3,8 @@
 //! Watchers of single keys are in a map. Watchers of ranges are in a treap ordered by the range's start whose
 //! nodes know the furthest end below them, so that the ranges around a key are found in logarithmic time and
 //! a little for each. (A treap is a search tree that is also a heap by random priorities, which balance it;
-//! Seidel and Aragon, 1996. The priorities come from a counter, so that runs repeat.) Equal ranges share a node.
+//! Seidel and Aragon, 1996. The priorities come from a counter, so that runs repeat.) Equal ranges share a
+//! node.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};

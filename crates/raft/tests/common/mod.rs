@@ -52,7 +52,9 @@ impl<R: Rules> Dialect for Spoken<R> {
             Body::Accepted { matched } => format!("matched={matched}"),
             Body::Rejected { prev, hint } => format!("prev={prev} hint={}", id(*hint)),
             Body::Heartbeat { commit, round } => format!("commit={commit} reads={round}"),
-            Body::HeartbeatReply { round } => format!("reads={round}"),
+            Body::HeartbeatReply { round, unsure } => {
+                format!("reads={round}{}", if *unsure { " unsure" } else { "" })
+            }
             Body::Snapshot { id: at } => format!("at={}", id(*at)),
             Body::Stale => String::new(),
             Body::Forward { number, proposals, .. } => {

@@ -1,0 +1,242 @@
+//! What an all-seeing observer knows, and the properties it checks.
+//!
+//! Entries are compared with their ballots. That is right for Raft and Zab; Multi-Paxos, which rewrites an
+//! entry's ballot in place, will have to be compared by content alone.
+//!
+//! Two properties that look true and are not, and so are not checked: that whoever granted a vote has a log
+//! no more up to date than the winner's (it may have truncated since), and that a committed entry is never
+//! truncated anywhere (a minority that has not heard of the new term may still obey an old leader).
+
+use std::collections::BTreeMap;
+
+use quorate_protocol::{Ballot, Entry, Index, LogId, NodeId, ReadId};
+
+use crate::disk::{Disk, LogView};
+
+/// A committed entry.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The entry.
+    pub entry: Entry,
+    /// The round of the node that first committed it, when it did.
+    pub round: u64,
+}
+
+/// The observer.
+#[derive(Debug, Default)]
+pub struct Ghost {
+    /// Who led in each round.
+    pub leaders: BTreeMap<u64, NodeId>,
+    /// The committed log, from index 1.
+    pub committed: Vec<Committed>,
+    /// Every entry ever written, with the name of the one before it.
+    written: BTreeMap<LogId, (LogId, Entry)>,
+    /// Votes that have left: voter and round, candidate.
+    votes: BTreeMap<(NodeId, u64), NodeId>,
+    /// What was committed when a read was asked: node, its life, the read.
+    floors: BTreeMap<(NodeId, u64, ReadId), Index>,
+}
+
+impl Ghost {
+    /// How far the group has committed.
+    pub fn commit(&self) -> Index {
+        Index(self.committed.len() as u64)
+    }
+
+    /// A node leads; `log` is its log.
+    pub fn leads(&mut self, node: NodeId, round: u64, log: &LogView) -> Result<(), String> {
+        let first = *self.leaders.entry(round).or_insert(node);
+        if first != node {
+            return Err(format!("ElectionSafety: {first} and {node} both lead in round {round}"));
+        }
+        let missing = |c: &&Committed| c.round < round && !log.covers(c.entry.id);
+        match self.committed.iter().find(missing) {
+            Some(c) => Err(format!(
+                "LeaderCompleteness: {node} leads in round {round} without {}, committed in round {}",
+                c.entry.id, c.round
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Entries are written after `before`, and what followed it is gone.
+    pub fn writes(&mut self, mut before: LogId, entries: &[Entry]) -> Result<(), String> {
+        for entry in entries {
+            let known = self.written.entry(entry.id).or_insert_with(|| (before, entry.clone()));
+            if known.0 != before {
+                return Err(format!("LogMatching: {} follows {} and {before}", entry.id, known.0));
+            }
+            if known.1 != *entry {
+                return Err(format!("LogMatching: {} has two values", entry.id));
+            }
+            before = entry.id;
+        }
+        Ok(())
+    }
+
+    /// A node, in `round`, says that these are committed. Answers those that are news.
+    pub fn commits(&mut self, node: NodeId, round: u64, entries: &[Entry]) -> Result<Vec<Entry>, String> {
+        let mut news = Vec::new();
+        for entry in entries {
+            let at = entry.id.index.0 as usize - 1;
+            match self.committed.get(at) {
+                Some(known) if known.entry != *entry => {
+                    return Err(format!(
+                        "StateMachineSafety: the committed index {} changes value: {} was committed, {node} commits {}",
+                        entry.id.index, known.entry.id, entry.id
+                    ));
+                }
+                Some(_) => {}
+                None if at == self.committed.len() => {
+                    self.committed.push(Committed { entry: entry.clone(), round });
+                    news.push(entry.clone());
+                }
+                None => return Err(format!("{node} commits {} before what precedes it", entry.id)),
+            }
+        }
+        Ok(news)
+    }
+
+    /// A newly committed entry is on the disks of a majority, and in the logs of later rounds' leaders.
+    pub fn holds<'a>(
+        entry: &Entry,
+        round: u64,
+        disks: impl Iterator<Item = &'a Disk>,
+        leaders: impl Iterator<Item = (NodeId, u64, &'a LogView)>,
+    ) -> Result<(), String> {
+        let (mut all, mut holding) = (0, 0);
+        for disk in disks {
+            all += 1;
+            holding += usize::from(disk.holds(entry));
+        }
+        if holding * 2 <= all {
+            return Err(format!(
+                "Durable commit: {} is committed with {holding} of {all} disks holding it",
+                entry.id
+            ));
+        }
+        for (node, leads, log) in leaders {
+            if leads > round && !log.covers(entry.id) {
+                return Err(format!(
+                    "LeaderCompleteness: {} is committed in round {round}, {node} leads in {leads} without it",
+                    entry.id
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A vote leaves its voter.
+    pub fn votes(&mut self, voter: NodeId, vote: Ballot) -> Result<(), String> {
+        let first = *self.votes.entry((voter, vote.round)).or_insert(vote.node);
+        match first == vote.node {
+            true => Ok(()),
+            false => Err(format!("{voter} votes for {first} and for {} in round {}", vote.node, vote.round)),
+        }
+    }
+
+    /// A read is asked.
+    pub fn asked(&mut self, node: NodeId, life: u64, read: ReadId) {
+        self.floors.insert((node, life, read), self.commit());
+    }
+
+    /// A read is given up.
+    pub fn failed(&mut self, node: NodeId, life: u64, read: ReadId) -> Result<(), String> {
+        match self.floors.remove(&(node, life, read)) {
+            Some(_) => Ok(()),
+            None => Err(format!("{node} fails the read {}, which is answered or unasked", read.0)),
+        }
+    }
+
+    /// A read may be served at `index`.
+    pub fn answered(&mut self, node: NodeId, life: u64, read: ReadId, index: Index) -> Result<(), String> {
+        let Some(floor) = self.floors.remove(&(node, life, read)) else {
+            return Err(format!("{node} answers the read {} twice or unasked", read.0));
+        };
+        match index >= floor {
+            true => Ok(()),
+            false => Err(format!(
+                "Linearizable reads: {node} reads at {index} what was asked after {floor} was committed"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_protocol::EntryKind;
+    use std::slice::from_ref;
+
+    fn entry(index: u64, round: u64, data: &'static str) -> Entry {
+        let id = LogId { ballot: Ballot { round, node: NodeId(round) }, index: Index(index) };
+        Entry { id, kind: EntryKind::Command, data: data.into() }
+    }
+
+    fn log(entries: &[Entry]) -> LogView {
+        LogView { entries: entries.to_vec(), ..LogView::default() }
+    }
+
+    fn broken<T: std::fmt::Debug>(checked: Result<T, String>, property: &str) {
+        let what = checked.expect_err("the property is broken");
+        assert!(what.contains(property), "{what}");
+    }
+
+    #[test]
+    fn one_leader_to_a_round_and_one_vote_to_a_voter() {
+        let mut ghost = Ghost::default();
+        assert_eq!(ghost.leads(NodeId(1), 3, &log(&[])), Ok(()));
+        assert_eq!(ghost.leads(NodeId(1), 3, &log(&[])), Ok(()));
+        broken(ghost.leads(NodeId(2), 3, &log(&[])), "ElectionSafety");
+        let vote = |node| Ballot { round: 3, node: NodeId(node) };
+        assert_eq!(ghost.votes(NodeId(2), vote(1)), Ok(()));
+        assert_eq!(ghost.votes(NodeId(2), vote(1)), Ok(()), "the same vote may be repeated");
+        broken(ghost.votes(NodeId(2), vote(3)), "votes for 1 and for 3");
+    }
+
+    #[test]
+    fn an_entry_has_one_value_and_one_predecessor() {
+        let mut ghost = Ghost::default();
+        let [a, b, c] = [entry(1, 1, "a"), entry(1, 2, "b"), entry(2, 2, "c")];
+        assert_eq!(ghost.writes(LogId::default(), from_ref(&a)), Ok(()));
+        assert_eq!(ghost.writes(a.id, from_ref(&c)), Ok(()));
+        broken(ghost.writes(LogId::default(), &[b, c]), "LogMatching");
+        broken(ghost.writes(LogId::default(), &[entry(1, 1, "z")]), "two values");
+    }
+
+    #[test]
+    fn what_is_committed_stays_and_later_leaders_have_it() {
+        let mut ghost = Ghost::default();
+        let a = entry(1, 1, "a");
+        assert_eq!(ghost.commits(NodeId(1), 1, from_ref(&a)).map(|news| news.len()), Ok(1));
+        assert_eq!(ghost.commits(NodeId(2), 1, from_ref(&a)).map(|news| news.len()), Ok(0));
+        broken(ghost.commits(NodeId(2), 2, &[entry(1, 2, "b")]), "StateMachineSafety");
+        broken(ghost.commits(NodeId(2), 2, &[entry(3, 2, "b")]), "before what precedes it");
+        broken(ghost.leads(NodeId(2), 2, &log(&[])), "LeaderCompleteness");
+        assert_eq!(ghost.leads(NodeId(3), 3, &log(&[a])), Ok(()));
+    }
+
+    #[test]
+    fn a_commit_needs_a_majority_of_disks() {
+        let a = entry(1, 1, "a");
+        let with = Disk { log: log(from_ref(&a)), ..Disk::default() };
+        let without = Disk::default();
+        let held = |disks: [&Disk; 3]| Ghost::holds(&a, 1, disks.into_iter(), std::iter::empty());
+        assert_eq!(held([&with, &without, &with]), Ok(()));
+        broken(held([&with, &without, &without]), "Durable commit");
+        let empty = LogView::default();
+        let later = [(NodeId(3), 2, &empty)];
+        broken(Ghost::holds(&a, 1, [&with].into_iter(), later.into_iter()), "LeaderCompleteness");
+    }
+
+    #[test]
+    fn a_read_sees_what_was_committed_when_it_was_asked() {
+        let mut ghost = Ghost::default();
+        ghost.asked(NodeId(1), 1, ReadId(1));
+        ghost.commits(NodeId(1), 1, &[entry(1, 1, "a")]).expect("the first entry");
+        assert_eq!(ghost.answered(NodeId(1), 1, ReadId(1), Index(0)), Ok(()), "asked before");
+        broken(ghost.answered(NodeId(1), 1, ReadId(1), Index(1)), "twice");
+        ghost.asked(NodeId(1), 1, ReadId(2));
+        broken(ghost.answered(NodeId(1), 1, ReadId(2), Index(0)), "Linearizable reads");
+    }
+}

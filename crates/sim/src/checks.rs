@@ -1,0 +1,217 @@
+//! The observers of a run: ghost state that no node can see, fed as things happen, and the verdicts at its end.
+//!
+//! The properties themselves are in `quorate-checker`, one a file; here they are given their food. During the run:
+//! ElectionSafety, LeaderCompleteness, CommittedStable, StateHash, LogMatching, LeaseNotEarly and every core's own invariants. At
+//! its end: EventHistory, Linearizability, RevisionOrder, Acknowledged, Replay and the six promises of a watch. The
+//! store's own account, which the latter are held against, is what the first node to apply each entry made of it;
+//! that the others made the same of it is what StateHash and CommittedStable are for.
+
+use std::collections::BTreeMap;
+
+use quorate_checker::committed::Committed;
+use quorate_checker::election::Elections;
+use quorate_checker::events::{self, Change, Event};
+use quorate_checker::history::{Call, Operation, Outcome};
+use quorate_checker::leader_completeness::LeaderCompleteness;
+use quorate_checker::log::{Entry as LogEntry, Log};
+use quorate_checker::state_hash::StateHash;
+use quorate_checker::watch::{self, Stream};
+use quorate_checker::{Violation, acknowledged, digest, linearizable, log_matching, replay, revision_order};
+use quorate_kv::{Command, LeaseId, Record};
+use quorate_protocol::{Consensus, Entry, EntryKind};
+
+/// See the module's text.
+#[derive(Default)]
+pub struct Checks {
+    elections: Elections,
+    committed: Committed,
+    completeness: LeaderCompleteness,
+    hashes: StateHash,
+    events: Vec<Event>,
+    applied: u64,
+    clock: u64,
+    /// When each lease may end, at the earliest.
+    leases: BTreeMap<LeaseId, u64>,
+    /// Requests of clients on keys that only clients change.
+    pub operations: Vec<Operation>,
+    /// Requests on keys that leases delete.
+    pub leased: Vec<Operation>,
+    /// The first broken promise: its name and the evidence.
+    pub failure: Option<(String, String)>,
+}
+
+/// A tick of the fastest clock, in thousandths of a right one's.
+pub const FASTEST_PERMILLE: u64 = 850;
+
+/// How finely a simulated node reads its clock: a tick.
+const CLOCK_US: u64 = 10_000;
+
+/// How an entry is named in the checks.
+fn seen(entry: &Entry) -> LogEntry {
+    let kind = match entry.kind {
+        EntryKind::Noop => 0,
+        EntryKind::Command => 1,
+    };
+    let ballot = entry.id.ballot;
+    LogEntry {
+        index: entry.id.index.0,
+        round: ballot.round,
+        node: ballot.node.0,
+        digest: digest(&entry.data) ^ kind,
+    }
+}
+
+/// A change as the checks see it.
+pub fn change(event: &quorate_kv::Event) -> Event {
+    let change = match &event.record {
+        Record::Put(kv) => Change::Put {
+            value: kv.value.clone(),
+            create_revision: kv.create_revision as u64,
+            version: kv.version as u64,
+        },
+        Record::Tombstone { .. } => Change::Delete,
+    };
+    Event { revision: event.revision.main as u64, key: event.record.key().clone(), change }
+}
+
+/// A core's log as the checks see it.
+fn log_of<C: Consensus>(node: u64, core: &C) -> Log {
+    let status = core.status();
+    let entries = core.entries(status.base.index.next(), status.last.index);
+    Log { node, snapshot_index: status.base.index.0, entries: entries.iter().map(seen).collect() }
+}
+
+impl Checks {
+    /// Note a broken promise. Only the first counts: the others follow from it.
+    pub fn fail(&mut self, property: &str, detail: impl Into<String>) {
+        if self.failure.is_none() {
+            self.failure = Some((property.into(), detail.into()));
+        }
+    }
+
+    fn note(&mut self, verdict: Result<(), Violation>) {
+        if let Err(violation) = verdict {
+            self.fail(violation.property, violation.detail);
+        }
+    }
+
+    /// A time for the recording of requests; no two are equal.
+    pub fn stamp(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// A core's own invariants, after every step.
+    pub fn core<C: Consensus>(&mut self, node: u64, core: &C) {
+        let verdict = core.check().and(core.broken().map_or(Ok(()), Err));
+        if let Err(violation) = verdict {
+            self.fail("CoreInvariant", format!("node {node}: {}", violation.0));
+        }
+    }
+
+    /// A node was elected.
+    pub fn leads<C: Consensus>(&mut self, node: u64, round: u64, core: &C) {
+        let verdict = self.elections.observe(round, node);
+        self.note(verdict);
+        let verdict = self.completeness.observe_leader(round, log_of(node, core));
+        self.note(verdict);
+    }
+
+    /// A node in `round` learned that an entry is committed.
+    pub fn committed(&mut self, node: u64, round: u64, entry: &Entry) {
+        let entry = seen(entry);
+        let ballot = (entry.round, entry.node);
+        let verdict = self.committed.observe(node, entry.index, ballot, entry.digest);
+        self.note(verdict);
+        let verdict = self.completeness.observe_commit(round, entry);
+        self.note(verdict);
+    }
+
+    /// A node applied entry `index`, which made these changes. Answers whether it was the first to do so.
+    pub fn applied(&mut self, node: u64, index: u64, events: &[quorate_kv::Event]) -> bool {
+        if index <= self.applied {
+            return false;
+        }
+        if index != self.applied + 1 {
+            let detail = format!("node {node} applied index {index}, and nobody {}", self.applied + 1);
+            self.fail("AppliedInOrder", detail);
+        }
+        self.applied = index;
+        self.events.extend(events.iter().map(change));
+        true
+    }
+
+    /// An entry about a lease was applied for the first time, by whichever node: none ends before its time is up
+    /// on the fastest clock there is.
+    pub fn lease(&mut self, now: u64, command: &Command) {
+        match command {
+            Command::LeaseGrant { id, ttl } => {
+                let lives_us = (*ttl).max(0) as u64 * 1000 * FASTEST_PERMILLE;
+                self.leases.insert(*id, now + lives_us.saturating_sub(CLOCK_US));
+            }
+            Command::LeaseRevoke { id } => {
+                let due = self.leases.remove(id);
+                if let Some(due) = due.filter(|due| *due > now) {
+                    let detail = format!("lease {id} was ended {} us before its time", due - now);
+                    self.fail("LeaseNotEarly", detail);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A node's state at an applied index.
+    pub fn state(&mut self, node: u64, index: u64, hash: u64) {
+        let verdict = self.hashes.observe(node, index, hash);
+        self.note(verdict);
+    }
+
+    /// The logs of all nodes that run.
+    pub fn logs<'a, C: Consensus + 'a>(&mut self, cores: impl Iterator<Item = (u64, &'a C)>) {
+        let logs: Vec<Log> = cores.map(|(node, core)| log_of(node, core)).collect();
+        self.note(log_matching::check(&logs));
+    }
+
+    /// A client asks; the numbers of the operations that this is.
+    pub fn invoke(&mut self, client: u64, calls: Vec<Call>) -> Vec<usize> {
+        let invoked = self.stamp();
+        let first = self.operations.len();
+        self.operations.extend(calls.into_iter().map(|call| Operation {
+            client,
+            invoked,
+            answered: u64::MAX,
+            call,
+            outcome: Outcome::Ambiguous,
+        }));
+        (first..self.operations.len()).collect()
+    }
+
+    /// Requests that had a leader, entries that were committed.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.elections.rounds() as u64, self.applied)
+    }
+
+    /// The newest revision of the store.
+    pub fn revision(&self) -> u64 {
+        self.events.last().map_or(1, |event| event.revision)
+    }
+
+    /// The verdicts at the end of a run.
+    pub fn conclude(&mut self, streams: &[Stream]) {
+        // A read that was never answered says nothing.
+        let unanswered_read = |operation: &Operation| {
+            matches!(operation.call, Call::Get { .. }) && operation.outcome == Outcome::Ambiguous
+        };
+        self.operations.retain(|operation| !unanswered_read(operation));
+        let all: Vec<Operation> = self.operations.iter().chain(&self.leased).cloned().collect();
+        let verdict = events::check(&self.events)
+            .and_then(|()| revision_order::check(&self.operations))
+            .and_then(|()| acknowledged::check(&all, &self.events))
+            .and_then(|()| replay::check(&self.operations, &self.events))
+            .and_then(|()| linearizable::check(&self.operations));
+        self.note(verdict);
+        for stream in streams {
+            self.note(watch::check(stream, &self.events));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Peace, and what it must bring.
+//!
+//! When the faults end, everything is healed: links whole, nodes started, pauses over, disks and links quick. From
+//! then on the cluster has a bounded time to come back: a leader that all know; a put through every node; all
+//! nodes at the same entry with the same state; every watcher told everything; leases ended. A protocol that is safe
+//! because it never does anything fails here.
+
+use quorate_protocol::{Consensus, NodeId};
+
+use crate::env::Event;
+use crate::swarm::{Faults, Pace};
+use crate::trace::tell;
+use crate::world::World;
+
+/// How often to look.
+const POLL_US: u64 = 20_000;
+
+/// How far the cluster has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Waiting for a leader.
+    #[default]
+    Leader,
+    /// Waiting for all to be the same, with nothing new to push them there.
+    Quiet,
+    /// Waiting for a put through every node.
+    Service,
+    /// Waiting for leases to end.
+    Leases,
+    /// Waiting for all to be the same again.
+    Convergence,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// The faults are over.
+    pub begun: bool,
+    /// All is well again.
+    pub finished: bool,
+    deadline: u64,
+    stage: Stage,
+}
+
+impl<C: Consensus> World<C> {
+    /// The faults end.
+    pub fn calm(&mut self) {
+        tell!(self.env, "peace");
+        self.env.trace.event(50, self.env.now, 0, 0);
+        self.env.swarm.pace = Pace::calm();
+        self.env.swarm.faults = Faults::default();
+        self.env.network.heal();
+        for node in &mut self.nodes {
+            node.paused_until = 0;
+            node.start_soon(&mut self.env);
+        }
+        self.clients.silent = true;
+        self.watchers.steady = true;
+        let leases_us = if self.env.swarm.load.leases { 8_000_000 } else { 0 };
+        let bound_us = 3_000_000 + 20 * self.env.swarm.election_us() + leases_us;
+        self.recovery = Recovery { begun: true, deadline: self.env.now + bound_us, ..Recovery::default() };
+        self.env.after(POLL_US, Event::Poll);
+    }
+
+    /// Look how far the cluster has come.
+    pub fn poll(&mut self) {
+        self.env.trace.event(51, self.env.now, self.recovery.stage as u64, 0);
+        self.check_logs();
+        let stage = self.recovery.stage;
+        match stage {
+            Stage::Leader if self.common_leader().is_some() => self.recovery.stage = Stage::Quiet,
+            Stage::Quiet if self.clients.busy() == 0 && self.converged() => {
+                self.recovery.stage = Stage::Service;
+                self.clients.probe(&mut self.env);
+            }
+            Stage::Service if self.clients.unserved().is_empty() && self.clients.busy() == 0 => {
+                self.recovery.stage = Stage::Leases;
+            }
+            Stage::Leases if self.leases() == 0 => self.recovery.stage = Stage::Convergence,
+            Stage::Convergence => self.recovery.finished = self.converged(),
+            _ => {}
+        }
+        if self.recovery.finished {
+            return;
+        }
+        if self.env.now >= self.recovery.deadline {
+            return self.give_up();
+        }
+        self.env.after(POLL_US, Event::Poll);
+    }
+
+    /// The leader, if all nodes are up and agree on it.
+    fn common_leader(&self) -> Option<NodeId> {
+        let leader = self.nodes.first()?.host()?.leader?;
+        let agree = self.nodes.iter().all(|node| node.host().is_some_and(|host| host.leader == Some(leader)));
+        (agree && self.leads(crate::host::place(leader))).then_some(leader)
+    }
+
+    fn leases(&self) -> usize {
+        self.nodes.iter().filter_map(|node| node.host()).map(|host| host.state.leases().count()).sum()
+    }
+
+    /// Whether all nodes are at the same entry, with the same state, and the watchers know all of it.
+    fn converged(&mut self) -> bool {
+        let mut applied = Vec::new();
+        for node in &self.nodes {
+            let Some(host) = node.host() else { return false };
+            let status = host.replica.status();
+            let index = host.state.meta().applied_index;
+            if index != status.last.index.0 || index != status.commit.0 {
+                return false;
+            }
+            applied.push(index);
+        }
+        if applied.iter().any(|index| *index != applied[0]) {
+            return false;
+        }
+        for node in &self.nodes {
+            let Some(host) = node.host() else { return false };
+            self.env.checks.state(node.id().0, applied[0], host.state.digest());
+        }
+        let revision = self.env.checks.revision();
+        self.watchers.behind(revision, &mut self.env) == 0
+    }
+
+    fn give_up(&mut self) {
+        let mut detail = format!("stage {:?} is not over in time", self.recovery.stage);
+        let unserved = self.clients.unserved();
+        let revision = self.env.checks.revision();
+        let behind = self.watchers.behind(revision, &mut self.env);
+        detail.push_str(&format!(
+            "\nnodes without service {unserved:?}, requests under way {}, leases {}, watchers behind {behind}",
+            self.clients.busy(),
+            self.leases()
+        ));
+        for node in &self.nodes {
+            let Some(host) = node.host() else {
+                detail.push_str(&format!("\nnode {} is down", node.id()));
+                continue;
+            };
+            let applied = host.state.meta().applied_index;
+            detail.push_str(&format!("\nnode {}: applied {applied}, {:?}", node.id(), host.replica.status()));
+        }
+        self.env.checks.fail("Liveness", detail);
+    }
+}

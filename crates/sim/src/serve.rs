@@ -1,0 +1,167 @@
+//! A node's service: applying what is committed, answering clients, feeding watchers, ending leases.
+
+use bytes::Bytes;
+use quorate_kv::{Applied, Command, Outcome, StreamId, WatchCreate};
+use quorate_protocol::{Consensus, Entry, EntryKind, Index, ReadId};
+use quorate_replica::Input;
+use quorate_wire::{decode_request, encode_request, peek_origin};
+
+use crate::clients::Reply;
+use crate::env::Env;
+use crate::host::{Connection, Host, Waiter};
+use crate::node::{Ask, NodeEvent};
+
+/// At every so many applied entries the states of the nodes are compared.
+const COMPARE_EVERY: u64 = 32;
+
+/// Messages a watcher's connection holds.
+const STREAM_CAPACITY: usize = 4;
+
+impl<C: Consensus> Host<C> {
+    /// A client asks.
+    pub fn ask(&mut self, waiter: Waiter, ask: Ask, env: &mut Env) {
+        match ask {
+            Ask::Write(command) => self.propose(Some(waiter), &command, env),
+            Ask::Read(range) => {
+                self.requests += 1;
+                let id = ReadId(self.requests);
+                self.reads.insert(id, (waiter, range));
+                self.step(Input::Read(vec![id]), env);
+            }
+            Ask::KeepAlive(_) if !self.lessor.leads() => env.refuse(waiter.client, waiter.number),
+            Ask::KeepAlive(lease) => {
+                let ttl = self.lessor.renew(lease, self.now_ms());
+                env.answer(waiter, Reply::Ttl(ttl));
+            }
+        }
+    }
+
+    fn propose(&mut self, waiter: Option<Waiter>, command: &Command, env: &mut Env) {
+        self.requests += 1;
+        // Numbers of different lives differ, or an entry of an earlier one would answer a later client.
+        let request = self.life << 32 | self.requests;
+        match encode_request(self.id().0, request, command) {
+            Ok(data) => {
+                if let Some(waiter) = waiter {
+                    self.writes.insert(request, waiter);
+                }
+                self.step(Input::Propose(vec![data]), env);
+            }
+            Err(error) => env.checks.fail("Wire", error.to_string()),
+        }
+    }
+
+    /// The replica did not replicate these.
+    pub fn refused(&mut self, proposals: &[Bytes], env: &mut Env) {
+        for proposal in proposals {
+            if let Ok((_, request)) = peek_origin(proposal)
+                && let Some(waiter) = self.writes.remove(&request)
+            {
+                env.refuse(waiter.client, waiter.number);
+            }
+        }
+    }
+
+    /// Entries are committed; they are applied a little later.
+    pub fn committed(&mut self, entries: Vec<Entry>, env: &mut Env) {
+        let round = self.replica.status().promised.round;
+        for entry in &entries {
+            env.checks.committed(self.id().0, round, entry);
+        }
+        self.backlog.extend(entries);
+        if !self.apply_due {
+            self.apply_due = true;
+            let delay = env.dice.host.below(env.swarm.pace.apply_us + 1);
+            env.after_at(delay, self.place, self.life, NodeEvent::Apply);
+        }
+    }
+
+    /// Apply what has gathered.
+    pub fn apply(&mut self, env: &mut Env) {
+        self.apply_due = false;
+        while let Some(entry) = self.backlog.pop_front() {
+            self.apply_entry(entry, env);
+        }
+        self.tell_watchers(env);
+        self.serve_ready(env);
+        self.checkpoint_if_due(env);
+    }
+
+    fn apply_entry(&mut self, entry: Entry, env: &mut Env) {
+        let (index, ballot) = (entry.id.index.0, (entry.id.ballot.round, entry.id.ballot.node.0));
+        self.since_checkpoint += 1;
+        if entry.kind == EntryKind::Noop {
+            self.state.apply_noop(index, ballot);
+            env.checks.applied(self.id().0, index, &[]);
+        } else {
+            match decode_request(entry.data) {
+                Ok(request) => {
+                    let applied = self.state.apply(index, ballot, &request.command);
+                    if env.checks.applied(self.id().0, index, &applied.events) {
+                        env.checks.lease(env.now, &request.command);
+                    }
+                    self.note_lease(&request.command, &applied);
+                    self.hub.publish(applied.revision, &applied.events, &self.state);
+                    self.answer_writer(request.origin, request.request, applied, env);
+                }
+                Err(error) => env.checks.fail("Wire", format!("entry {index} does not decode: {error}")),
+            }
+        }
+        if index.is_multiple_of(COMPARE_EVERY) {
+            env.checks.state(self.id().0, index, self.state.digest());
+        }
+    }
+
+    fn answer_writer(&mut self, origin: u64, request: u64, applied: Applied, env: &mut Env) {
+        if origin == self.id().0
+            && let Some(waiter) = self.writes.remove(&request)
+        {
+            env.answer(waiter, Reply::Applied { outcome: applied.outcome, revision: applied.revision });
+        }
+    }
+
+    fn note_lease(&mut self, command: &Command, applied: &Applied) {
+        match (command, &applied.outcome) {
+            (_, Ok(Outcome::LeaseGrant { id, ttl })) => self.lessor.granted(*id, *ttl, self.now_ms()),
+            (Command::LeaseRevoke { id }, _) => self.lessor.revoked(*id),
+            _ => {}
+        }
+    }
+
+    /// Ask for the end of the leases whose time is up.
+    pub fn expire_leases(&mut self, env: &mut Env) {
+        for id in self.lessor.expired(self.now_ms(), 8) {
+            self.propose(None, &Command::LeaseRevoke { id }, env);
+        }
+    }
+
+    /// Serve the reads for which the state machine has come far enough.
+    pub fn serve_ready(&mut self, env: &mut Env) {
+        let applied = Index(self.state.meta().applied_index);
+        let ready: Vec<_> = self.ready.extract_if(.., |(index, _)| *index <= applied).collect();
+        for id in ready.into_iter().flat_map(|(_, ids)| ids) {
+            let Some((waiter, range)) = self.reads.remove(&id) else { continue };
+            match self.state.range(&range) {
+                Ok(found) => env.answer(waiter, Reply::Range { found, revision: self.state.revision() }),
+                Err(error) => env.checks.fail("Range", error.to_string()),
+            }
+        }
+    }
+
+    /// A watcher connects.
+    pub fn watch(&mut self, watcher: usize, stream: StreamId, create: WatchCreate, env: &mut Env) {
+        self.connections.insert(stream, Connection { watcher, arrives: 0 });
+        self.hub.open(stream, STREAM_CAPACITY);
+        self.hub.create(stream, create, self.state.compact_revision());
+        self.tell_watchers(env);
+    }
+
+    /// Put what the hub has to say on the connections.
+    pub fn tell_watchers(&mut self, env: &mut Env) {
+        for (stream, message) in self.hub.drain() {
+            if let Some(connection) = self.connections.get_mut(&stream) {
+                env.tell_watcher(connection, stream, message);
+            }
+        }
+    }
+}

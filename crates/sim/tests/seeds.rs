@@ -1,0 +1,50 @@
+//! Runs that must hold, and runs that must repeat.
+
+use quorate_sim::{Fault, Options, explore, run};
+
+/// Enough to meet every class of faults; the long runs are `quorate sim`'s.
+const SEEDS: u64 = 80;
+
+#[test]
+fn no_promise_is_broken() {
+    let mut failures = Vec::new();
+    let stats = explore(0..SEEDS, 2, Options::default(), |report| {
+        failures.extend(report.failure.clone());
+        true
+    });
+    assert!(failures.is_empty(), "{}", failures[0]);
+    assert_eq!(stats.runs, SEEDS);
+    for fault in Fault::ALL {
+        assert!(stats.faults[fault as usize] > 0, "no run had {}", fault.name());
+    }
+    assert!(stats.snapshots > 0 && stats.watched > 0 && stats.ambiguous > 0, "{stats}");
+    assert!(stats.answered > stats.operations / 3, "little was asked with success\n{stats}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in [1, 2, 3, 40, 41] {
+        let options = Options { seed, ..Options::default() };
+        let first = run(&options, None);
+        // Reading along must not change what happens.
+        let mut lines = 0;
+        let mut sink = |_: &str| lines += 1;
+        let second = run(&options, Some(&mut sink));
+        assert_eq!(first, second);
+        assert!(lines > 1_000, "the transcript has {lines} lines");
+    }
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let hash = |seed| run(&Options { seed, ..Options::default() }, None).trace_hash;
+    assert_ne!(hash(1), hash(2));
+}
+
+#[test]
+fn the_number_of_nodes_can_be_given() {
+    for nodes in [1, 3, 5] {
+        let report = run(&Options { seed: 5, nodes: Some(nodes), plant: None }, None);
+        assert_eq!(report.failure, None, "with {nodes} nodes");
+    }
+}
