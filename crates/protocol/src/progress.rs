@@ -114,7 +114,9 @@ impl Progress {
     pub fn rejected(&mut self, rejected: Index, hint: Index) -> bool {
         let stale = match self.pace {
             Pace::Replicate => rejected <= self.matched,
-            Pace::Probe { .. } => rejected.next() != self.next,
+            // What was acknowledged as durable is not asked for again: a peer that lacks it has lost its
+            // disk, and sending it probe after probe would not bring that back.
+            Pace::Probe { .. } => rejected.next() != self.next || rejected <= self.matched,
             Pace::Snapshot { .. } => true,
         };
         if !stale {
@@ -213,6 +215,17 @@ mod tests {
         peer.snapshot();
         peer.snapshot_failed();
         assert_eq!((peer.pace, peer.next), (Pace::Probe { paused: true }, Index(1)));
+    }
+
+    /// A peer whose disk was lost rejects what it once acknowledged: no storm of probes.
+    #[test]
+    fn what_was_acknowledged_is_not_probed_for_again() {
+        let mut peer = Progress::new(Index(1));
+        peer.acknowledged(Index(5));
+        peer.probe();
+        peer.sent(Index(5));
+        assert!(!peer.rejected(Index(5), Index(0)));
+        assert!(!peer.may_send(false, 4), "it waits for a heartbeat's answer");
     }
 
     #[test]

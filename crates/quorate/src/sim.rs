@@ -49,7 +49,8 @@ pub(crate) fn main(args: &SimArgs) -> u8 {
             return 2;
         }
     };
-    let options = Options { seed: args.seed.unwrap_or(args.start), nodes: args.nodes.map(usize::from), plant };
+    let options =
+        Options { seed: args.seed.unwrap_or(args.start), nodes: args.nodes.map(usize::from), plant };
     match args.seed {
         Some(_) => one(&options, args.verbose),
         None => many(args, options),
@@ -148,7 +149,9 @@ mod tests {
         for line in ["sim", "sim --seeds 3 --start 9 --jobs 2", "sim --seed 7 --verbose --nodes 5"] {
             assert!(parse(line).is_ok(), "{line}");
         }
-        for line in ["sim --seed 7 --seeds 3", "sim --verbose", "sim --nodes 0", "sim --jobs 0", "sim --seeds 0"] {
+        for line in
+            ["sim --seed 7 --seeds 3", "sim --verbose", "sim --nodes 0", "sim --jobs 0", "sim --seeds 0"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! `RAFT_SEED=n` runs one storm and shows the end of its transcript if it fails; `RAFT_SEEDS=n` runs as many.
 //!
-//! What storms have found so far:
+//! What storms, and reading the code for them, have found so far:
 //!
 //! * A leader whose log began at an entry that the follower holds in an older term repeated its probe for
 //!   ever, without a pause (`scripts/conflict_at_base.txt`).

@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use quorate_protocol::{Index, LogId, NodeId, ReadId, Seq};
+use quorate_protocol::{Index, LogId, NodeId, ReadId, Role, Seq};
 use quorate_replica::{Input, Output, Refusal, Replica};
 use quorate_storage::Image;
 
@@ -61,6 +61,9 @@ impl<C: Core> Ear<C> {
 impl<C: Core> Consenter for Ear<C> {
     fn propose(&self, data: Bytes) {
         self.submit(ConsensusInput::Propose(data), &self.busy.writing);
+    }
+    fn command(&self, round: u64, data: Bytes) {
+        self.submit(ConsensusInput::Command(round, data), &self.busy.writing);
     }
     fn read(&self, id: ReadId) {
         self.submit(ConsensusInput::Read(id), &self.busy.reading);
@@ -110,11 +113,12 @@ impl<C: Core> Work for Driver<C> {
     type Input = ConsensusInput<C::Message>;
 
     fn work(&mut self, inputs: &mut Vec<Self::Input>) -> bool {
-        let (mut proposals, mut reads) = (Vec::new(), Vec::new());
+        let (mut proposals, mut commands, mut reads) = (Vec::new(), Vec::new(), Vec::new());
         for input in inputs.drain(..) {
             match input {
                 ConsensusInput::Tick => self.step(Input::Tick),
                 ConsensusInput::Propose(data) => proposals.push(data),
+                ConsensusInput::Command(round, data) => commands.push((round, data)),
                 ConsensusInput::Read(id) => reads.push(id),
                 ConsensusInput::Message(from, message) => self.step(Input::Receive { from, message }),
                 ConsensusInput::Snapshot(from, message, image) => {
@@ -127,7 +131,12 @@ impl<C: Core> Work for Driver<C> {
                     self.durable = seq;
                     self.step(Input::Durable(seq));
                 }
-                ConsensusInput::SnapshotReady(to, id) => self.step(Input::SnapshotReady { to, id }),
+                ConsensusInput::SnapshotReady(to, id) => {
+                    self.step(Input::SnapshotReady { to, id });
+                    if !self.shared.leadership.leads() {
+                        self.shared.peers.unstage();
+                    }
+                }
                 ConsensusInput::SnapshotSent(to, ok) => self.step(Input::SnapshotSent { to, ok }),
                 ConsensusInput::Checkpointed(index) => {
                     if !self.shared.peers.sending_snapshot() {
@@ -137,6 +146,9 @@ impl<C: Core> Work for Driver<C> {
                 ConsensusInput::Stop => return false,
             }
         }
+        // What was stepped above may have ended this node's leadership, and with it its right to command.
+        let commands = commands.into_iter().filter(|(round, _)| self.shared.leadership.leads_in(*round));
+        proposals.extend(commands.map(|(_, data)| data));
         if !proposals.is_empty() {
             self.step(Input::Propose(proposals));
         }
@@ -193,6 +205,9 @@ impl<C: Core> Driver<C> {
             Output::Role { role, round, leader } => {
                 tracing::info!(?role, term = round, leader = ?leader.map(|node| node.0), "role or leader changed");
                 self.shared.leadership.set(role, round, leader, self.shared.now_ms());
+                if role != Role::Leader {
+                    self.shared.peers.unstage();
+                }
                 self.shared.metrics.leader_changed(leader.is_some());
                 self.apply.submit(ApplyInput::Role(role));
             }

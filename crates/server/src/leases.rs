@@ -98,12 +98,15 @@ pub async fn expire(shared: Arc<Shared>) {
     let mut pace = tokio::time::interval(PACE);
     loop {
         pace.tick().await;
+        // Known before looking: if another round begins meanwhile, what is found here counts for nothing. A
+        // leader that slept finds leases that its successor has been renewing since.
+        let round = shared.leadership.round();
         let expired = shared.lessor.lock().expired(shared.now_ms(), MAX_REVOKED);
         for id in expired {
             shared.metrics.leases_expired.inc();
             let number = shared.proposals.unwatched();
             if let Ok(data) = encode_request(shared.member(), number, &Command::LeaseRevoke { id }) {
-                shared.consensus().propose(data);
+                shared.consensus().command(round, data);
             }
         }
     }

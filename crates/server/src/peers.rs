@@ -109,6 +109,12 @@ impl Peers {
         self.staged.lock().insert(to, Staged(image));
     }
 
+    /// Give up images that were not sent off: an image keeps the space of everything newer from being reused.
+    pub fn unstage(&self) {
+        let staged = std::mem::take(&mut *self.staged.lock());
+        drop(staged);
+    }
+
     /// Whether an image is on its way to somebody: the log is not shortened meanwhile, or the receiver
     /// would need another one right after.
     pub fn sending_snapshot(&self) -> bool {

@@ -32,6 +32,8 @@ pub enum ConsensusInput<M> {
     Tick,
     /// A command to replicate.
     Propose(Bytes),
+    /// A command that only the leader of this round may give: forgotten if this node is not that any more.
+    Command(u64, Bytes),
     /// A read to confirm.
     Read(ReadId),
     /// A peer's message.
@@ -75,6 +77,8 @@ impl<C: Consensus<Message: Send + 'static> + Send + 'static> Core for C {}
 pub trait Consenter: Send + Sync {
     /// Replicate a command.
     fn propose(&self, data: Bytes);
+    /// Replicate a command of the leader of this round, as long as this node is that.
+    fn command(&self, round: u64, data: Bytes);
     /// Confirm a read.
     fn read(&self, id: ReadId);
     /// The state is durable up to here.
@@ -142,6 +146,11 @@ impl Leadership {
     /// Whether this node leads.
     pub fn leads(&self) -> bool {
         self.leads.load(Ordering::SeqCst)
+    }
+
+    /// Whether this node leads in this round. Exact for the thread that takes note of changes.
+    pub fn leads_in(&self, round: u64) -> bool {
+        self.leads() && self.round() == round
     }
 
     /// Whether a leader was lost within the last `window_ms`.

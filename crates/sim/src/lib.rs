@@ -27,6 +27,7 @@
 //! 2. Nothing happens but by an event out of the one queue.
 //! 3. No thread, clock or random source of the operating system is used inside a run; [`explore`] runs whole
 //!    worlds in parallel.
+#![forbid(unsafe_code)]
 
 mod checks;
 mod clients;

@@ -17,6 +17,9 @@ use crate::swarm::Swarm;
 use crate::trace::{Sink, tell};
 use crate::watchers::Watchers;
 
+/// Far more events than a run has in which messages are answered by a bounded number of messages.
+const MOST_EVENTS: u64 = 500_000;
+
 /// See the module's text.
 pub struct World<C: Consensus> {
     pub env: Env,
@@ -53,6 +56,10 @@ impl<C: Consensus> World<C> {
                 return self.env.checks.fail("Liveness", "nothing happens any more");
             };
             self.happen(event);
+            if self.env.trace.events() > MOST_EVENTS {
+                let detail = format!("{MOST_EVENTS} events and no end: messages beget messages");
+                self.env.checks.fail("BoundedWork", detail);
+            }
             if self.env.trace.told() {
                 self.env.trace.flush(sink);
             }

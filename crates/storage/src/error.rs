@@ -38,8 +38,8 @@ pub enum StorageError {
     },
     /// The content is not what was written.
     #[error(
-        "{path} is damaged ({what}): do not edit or delete it piecemeal; restore this member's data directory \
-         from a backup, or remove the member from the cluster and add it again with an empty directory"
+        "{path} is damaged ({what}): do not edit or delete it piecemeal; restore this member from its peers by \
+         the steps of docs/operating.md, \"A lost disk\", in their order"
     )]
     Corrupted {
         /// The file.

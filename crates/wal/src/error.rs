@@ -78,9 +78,8 @@ pub enum WalError {
     /// Something that had been acknowledged is no longer readable. Nothing was truncated.
     #[error(
         "{file} is damaged at byte {offset} (frame {sequence}): {why}. This was acknowledged once, so the \
-         log is left as it is and this node does not start. Restore the node from its peers: check that \
-         the other members are healthy, move its data directory away, and start it again with an empty \
-         one"
+         log is left as it is and this node does not start. Restore it from its peers by the steps of \
+         docs/operating.md, \"A lost disk\", in their order, and keep the directory for examination"
     )]
     Damaged {
         /// The file.
@@ -96,8 +95,8 @@ pub enum WalError {
     /// changed.
     #[error(
         "the superblock {file} cannot be trusted: {why}. This node does not start. Restore it from its \
-         peers: check that the other members are healthy, move its data directory away, and start it again \
-         with an empty one"
+         peers by the steps of docs/operating.md, \"A lost disk\", in their order, and keep the directory for \
+         examination"
     )]
     Superblock {
         /// The file.

@@ -93,7 +93,7 @@ fn the_report_names_the_place_the_witness_and_the_remedy() {
     );
     let text = open(&disk).map(|_| ()).unwrap_err().to_string();
     assert!(text.contains("memory/wal-0000000000000001.log is damaged at byte 512 (frame 2)"), "{text}");
-    assert!(text.contains("move its data directory away, and start it again with an empty one"), "{text}");
+    assert!(text.contains("docs/operating.md, \"A lost disk\""), "{text}");
 }
 
 #[test]

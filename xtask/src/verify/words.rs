@@ -17,7 +17,7 @@ const PLACES: [&str; 5] = [
 ];
 
 /// Hosts that may be linked to.
-const HOSTS: [&str; 2] = ["github.com", "docs.rs"];
+const HOSTS: [&str; 3] = ["github.com", "docs.rs", "www.apache.org"];
 
 /// Ends of names that are reserved for examples (RFC 2606).
 const RESERVED: [&str; 4] = ["example.org", "example.com", "example.net", ".invalid"];

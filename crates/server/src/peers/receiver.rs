@@ -44,7 +44,11 @@ pub fn listen<C: Core>(listening: Arc<Listening<C>>, listener: TcpListener) {
         if listening.shared.peers.stopping() {
             return;
         }
-        let Ok(socket) = socket else { continue };
+        let Ok(socket) = socket else {
+            // Out of file descriptors, say: existing connections go on, new ones wait a little.
+            std::thread::sleep(Duration::from_millis(100));
+            continue;
+        };
         if listening.shared.peers.sockets.lock().len() >= MAX_CONNECTIONS {
             tracing::warn!("too many connections on the peer port; one is turned away");
             continue;

@@ -134,14 +134,21 @@ fn greet(peers: &Peers, to: NodeId, mut socket: TcpStream) -> io::Result<TcpStre
     Ok(socket)
 }
 
-/// Read the first frame of a connection.
+/// Read the first frame of a connection. All of it has to come in time: whoever sends a byte now and then
+/// must not keep a place from a peer.
 pub fn read_hello(socket: &mut TcpStream) -> io::Result<Hello> {
     let mut decoder = FrameDecoder::new(MAX_HELLO_BYTES);
     let mut byte = [0; 1];
+    let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(frame) = decoder.next_frame().map_err(io::Error::other)? {
             return Hello::from_frame(frame).map_err(io::Error::other);
         }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the greeting takes too long"));
+        }
+        socket.set_read_timeout(Some(left))?;
         // By single bytes: what follows the greeting belongs to the next reader.
         match socket.read(&mut byte)? {
             0 => {
