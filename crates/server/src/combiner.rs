@@ -10,7 +10,8 @@
 //! # Invariants
 //!
 //! 1. An input is worked on once, in the order of the puts.
-//! 2. After [`Combiner::submit`] returns, the input has been worked on, or somebody is at work and will, or the thread
+//! 2. A value that has ended is never run again; what comes later is dropped.
+//! 3. After [`Combiner::submit`] returns, the input has been worked on, or somebody is at work and will, or the thread
 //!    has been woken for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,6 +116,9 @@ impl<W: Work> Combiner<W> {
         let Some(mut value) = self.value.try_lock() else { return true };
         let Value { work, taken } = &mut *value;
         std::mem::swap(&mut *self.inputs.lock(), taken);
+        if self.ended.load(Ordering::SeqCst) {
+            taken.clear();
+        }
         if !taken.is_empty() && !work.work(taken) {
             self.ended.store(true, Ordering::SeqCst);
             self.wake();
@@ -155,6 +159,17 @@ mod tests {
             }
             self.count < self.expected
         }
+    }
+
+    #[test]
+    fn what_has_ended_is_not_run_again() {
+        let (report, reported) = crossbeam_channel::bounded(4);
+        let sum = Sum { total: 0, count: 0, last: vec![0; 1], report, expected: 1 };
+        let combiner = Combiner::new(sum);
+        (1..=3).for_each(|n| combiner.submit((0, n)));
+        assert_eq!(reported.try_iter().collect::<Vec<_>>(), [(1, 1)]);
+        assert_eq!(combiner.value.lock().work.count, 1);
+        assert!(!combiner.attend(None));
     }
 
     #[test]
