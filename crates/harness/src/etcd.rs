@@ -1,6 +1,6 @@
 //! A genuine etcd to compare with, if this machine has one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::{Process, cluster, ports};
@@ -14,7 +14,8 @@ pub struct Etcd {
     _home: tempfile::TempDir,
 }
 
-/// Where genuine etcds are: `$ETCD_BIN` (one path or several, separated by colons), then `etcd` on PATH.
+/// Where genuine etcds are: `$ETCD_BIN` (one path or several, separated by colons), then `etcd` on PATH. A
+/// script that starts etcd as a child of its own will not do: only the script would be ended.
 pub fn find() -> Vec<PathBuf> {
     let named = std::env::var_os("ETCD_BIN");
     let named = named.iter().flat_map(std::env::split_paths).collect::<Vec<_>>();
@@ -22,7 +23,9 @@ pub fn find() -> Vec<PathBuf> {
     let on_path = std::env::split_paths(&path).map(|directory| directory.join("etcd"));
     let mut found: Vec<PathBuf> = Vec::new();
     for candidate in named.into_iter().chain(on_path) {
-        if candidate.is_file() && version(&candidate).is_some() && !found.contains(&candidate) {
+        // Directories of PATH may be links to each other.
+        let Ok(candidate) = candidate.canonicalize() else { continue };
+        if version(&candidate).is_some() && !found.contains(&candidate) {
             found.push(candidate);
         }
     }
@@ -30,7 +33,7 @@ pub fn find() -> Vec<PathBuf> {
 }
 
 /// The version of a genuine etcd; none for anything else, our own binary under that name included.
-fn version(binary: &PathBuf) -> Option<String> {
+fn version(binary: &Path) -> Option<String> {
     let output = Command::new(binary).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let genuine = text.contains("Git SHA") && !text.to_lowercase().contains("quorate");
@@ -40,7 +43,7 @@ fn version(binary: &PathBuf) -> Option<String> {
 
 impl Etcd {
     /// Starts one member of it.
-    pub fn start(binary: &PathBuf) -> Etcd {
+    pub fn start(binary: &Path) -> Etcd {
         let home = tempfile::Builder::new().prefix("quorate-etcd-").tempdir().expect("directory");
         let port = ports::free_pairs(1);
         let url = |port: u16| format!("http://127.0.0.1:{port}");

@@ -200,7 +200,9 @@ impl Writer {
             Err(_) => Outcome::Ambiguous,
         };
         let found = match &outcome {
-            Outcome::Ok(Answer::Get { record, .. }) => Some(record.as_ref().map_or(0, |record| record.mod_revision)),
+            Outcome::Ok(Answer::Get { record, .. }) => {
+                Some(record.as_ref().map_or(0, |record| record.mod_revision))
+            }
             _ => None,
         };
         self.load.end(ticket, outcome);
@@ -212,7 +214,10 @@ impl Writer {
         use tonic::Code;
         match error {
             Error::GRpcStatus(status)
-                if matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal) => {}
+                if matches!(
+                    status.code(),
+                    Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
+                ) => {}
             Error::TransportError(_) | Error::IoError(_) => {}
             other => panic!("writer {}: an unexpected refusal: {other}", self.number),
         }

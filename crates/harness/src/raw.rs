@@ -73,10 +73,8 @@ impl Watching {
     /// The server's.
     pub async fn open(raw: &mut Raw, first: pb::WatchCreateRequest) -> Result<Watching, Status> {
         let (requests, receiver) = tokio::sync::mpsc::unbounded_channel();
-        let mut watching_requests = Some(receiver);
         let _ = requests.send(create(first));
-        let stream = Requests(watching_requests.take().expect("just put there"));
-        let answers = raw.watch.watch(stream).await?.into_inner();
+        let answers = raw.watch.watch(Requests(receiver)).await?.into_inner();
         Ok(Watching { requests, answers })
     }
 

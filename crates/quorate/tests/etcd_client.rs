@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use etcd_client::{
-    Client, Compare, CompareOp, CompactionOptions, DeleteOptions, Error, EventType, GetOptions, LeaseGrantOptions,
-    LeaseTimeToLiveOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse, WatchFilterType,
-    WatchOptions, WatchStream,
+    Client, CompactionOptions, Compare, CompareOp, DeleteOptions, Error, EventType, GetOptions,
+    LeaseGrantOptions, LeaseTimeToLiveOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
+    WatchFilterType, WatchOptions, WatchStream,
 };
 use quorate_harness::{Cluster, Setup, raw};
 use tonic::Code;
@@ -20,7 +20,9 @@ struct Three {
 
 async fn three() -> Three {
     let cluster = tokio::task::block_in_place(|| {
-        Cluster::start(Setup::new(env!("CARGO_BIN_EXE_quorate"), 3).flag("--watch-progress-notify-interval=300ms"))
+        Cluster::start(
+            Setup::new(env!("CARGO_BIN_EXE_quorate"), 3).flag("--watch-progress-notify-interval=300ms"),
+        )
     });
     let leader = cluster.leader().await;
     let mut clients = vec![cluster.client(leader).await];
@@ -276,7 +278,9 @@ async fn maintenance(cluster: &Cluster, client: &mut Client) {
     let status = client.status().await.expect("status");
     assert!(status.version().starts_with("3."), "{status:?}");
     assert!(status.leader() != 0 && status.db_size() > 0 && status.raft_used_db_size() <= status.db_size());
-    assert!(status.raft_index() >= status.raft_applied_index() && status.raft_term() > 0 && !status.is_learner());
+    assert!(
+        status.raft_index() >= status.raft_applied_index() && status.raft_term() > 0 && !status.is_learner()
+    );
     assert_eq!(status.errors(), [""; 0]);
     client.hash().await.expect("hash");
     let revision = client.get("none", None).await.expect("get").header().expect("header").revision();
@@ -297,7 +301,8 @@ async fn maintenance(cluster: &Cluster, client: &mut Client) {
 }
 
 async fn compaction(clients: &mut [Client]) {
-    let revision = clients[0].put("compacted", "1", None).await.expect("put").header().expect("header").revision();
+    let revision =
+        clients[0].put("compacted", "1", None).await.expect("put").header().expect("header").revision();
     clients[1].put("compacted", "2", None).await.expect("put");
     clients[2].put("compacted", "3", None).await.expect("put");
     refused(clients[1].compact(revision + 1000, None).await, Code::OutOfRange, FUTURE);

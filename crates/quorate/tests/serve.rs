@@ -6,7 +6,8 @@ mod common;
 use std::path::Path;
 use std::time::Instant;
 
-use common::{PATIENCE, Process, free_ports, ok, quorate, refused, run};
+use common::{Process, free_ports, ok, quorate, refused, run};
+use quorate_harness::PATIENCE;
 use rustix::process::Signal;
 
 #[test]

@@ -108,7 +108,7 @@ pub struct Config {
     pub heartbeat_interval_ms: u64,
     /// Silence after which a follower stands for election (up to twice that, at random).
     pub election_timeout_ms: u64,
-    /// Applied entries after which the log is compacted behind a snapshot.
+    /// Applied entries that stay in the log for followers that fall behind, at most; 16 MiB of them.
     pub snapshot_count: u64,
     /// 0 is [`DEFAULT_QUOTA_BYTES`], negative is no quota; see [`Config::quota_bytes`].
     pub quota_backend_bytes: i64,

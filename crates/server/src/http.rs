@@ -26,6 +26,7 @@ use hyper_util::service::TowerToHyperService;
 use quorate_api::version::{CLUSTER_VERSION, STORAGE_VERSION, VERSION};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::authority;
 use crate::services;
 use crate::shared::Shared;
 
@@ -74,7 +75,8 @@ fn connect(app: &Router, socket: TcpStream, graceful: &GracefulShutdown) {
         .keep_alive_timeout(Duration::from_secs(20));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
     let service = TowerToHyperService::new(services::in_etcds_words(app.clone()));
-    let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
+    let connection =
+        builder.serve_connection(TokioIo::new(authority::Stream::new(socket)), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = watched.await {

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod authority;
 mod checkpoint;
 mod combiner;
 mod compaction;
@@ -30,14 +31,17 @@ mod log;
 mod mailbox;
 mod metrics;
 mod node;
+mod opening;
 mod peers;
 mod process;
 mod requests;
 mod services;
 mod shared;
 mod snapshots;
+mod startup;
 mod waiters;
 mod watches;
 
 pub use config::Config;
-pub use node::{Node, StartError};
+pub use node::Node;
+pub use opening::StartError;

@@ -126,6 +126,11 @@ impl Peers {
         self.links.values().filter(|link| link.connected.load(Ordering::SeqCst)).count()
     }
 
+    /// Whether this peer can be reached at the moment.
+    pub fn reaches(&self, to: NodeId) -> bool {
+        self.links.get(&to).is_some_and(|link| link.connected.load(Ordering::SeqCst))
+    }
+
     /// How many peers there are.
     pub fn len(&self) -> usize {
         self.links.len()

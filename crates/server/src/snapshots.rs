@@ -4,7 +4,9 @@
 //! streams it over a connection of its own, so that heartbeats are not held up behind it. The core's
 //! message goes last, over the same connection: the receiver takes it only with the image complete.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use quorate_protocol::{Ballot, Index, LogId, NodeId};
 use quorate_storage::ImageReader;
@@ -14,11 +16,18 @@ use crate::combiner::Combiner;
 use crate::consensus::Driver;
 use crate::shared::{ConsensusInput, Core, Shared};
 
+/// How long an absent peer is waited for before the core is told that it could not be helped, and how often
+/// it is looked for.
+const AWAY: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Make an image for a peer and tell the core where it stands.
 pub fn prepare<C: Core>(shared: Arc<Shared>, to: NodeId, core: Weak<Combiner<Driver<C>>>) {
     let work = move || {
-        let news = match pin(&shared) {
-            Ok((image, id)) => {
+        let made = reachable(&shared, to).then(|| pin(&shared));
+        let news = match made.unwrap_or(Ok(None)) {
+            Ok(None) => ConsensusInput::SnapshotSent(to, false),
+            Ok(Some((image, id))) => {
                 tracing::info!(to = to.0, index = id.index.0, "sending a snapshot");
                 shared.peers.stage(to, image);
                 ConsensusInput::SnapshotReady(to, id)
@@ -35,11 +44,24 @@ pub fn prepare<C: Core>(shared: Arc<Shared>, to: NodeId, core: Weak<Combiner<Dri
     std::thread::spawn(work);
 }
 
-fn pin(shared: &Shared) -> Result<(ImageReader, LogId), quorate_storage::StorageError> {
+/// Wait a moment for a peer that is away. Without this every new entry would cost a checkpoint for as long as a
+/// peer is down that needs a snapshot.
+fn reachable(shared: &Shared, to: NodeId) -> bool {
+    let deadline = Instant::now() + AWAY;
+    while !shared.peers.reaches(to) {
+        if Instant::now() >= deadline || shared.stopping.load(Ordering::SeqCst) {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+    true
+}
+
+fn pin(shared: &Shared) -> Result<Option<(ImageReader, LogId)>, quorate_storage::StorageError> {
     checkpoint::checkpoint(shared)?;
     let image = shared.state.read().storage().image()?;
     let id = standing(image.meta());
-    Ok((image, id))
+    Ok(Some((image, id)))
 }
 
 /// The entry an image's state stands at.

@@ -97,7 +97,7 @@ impl<C: Consensus> World<C> {
             Deed::Act => self.act(),
             Deed::Heal { cuts } if cuts == self.env.network.cuts => {
                 tell!(self.env, "the links are whole again");
-                self.env.network.heal();
+                self.env.heal_links();
             }
             Deed::Strike { node, life } if self.nodes[node].life == life => self.strike(node),
             Deed::Crash { node, life } if self.nodes[node].life == life => self.crash(node),
@@ -173,7 +173,7 @@ impl<C: Consensus> World<C> {
 
     /// New cuts replace the old ones; they end after a while.
     fn cut(&mut self, is_cut: impl Fn(usize, usize) -> bool) {
-        self.env.network.heal();
+        self.env.heal_links();
         for from in 0..self.nodes.len() {
             for to in (0..self.nodes.len()).filter(|&to| to != from) {
                 if is_cut(from, to) {

@@ -41,10 +41,13 @@ impl Network {
         self.cut[link] = true;
     }
 
-    /// Repair everything.
-    pub fn heal(&mut self) {
-        self.cut.fill(false);
+    /// Repair everything; answers the links that were cut.
+    pub fn heal(&mut self) -> Vec<(usize, usize)> {
         self.cuts += 1;
+        let nodes = self.nodes;
+        let cut =
+            self.cut.iter_mut().enumerate().filter_map(|(link, cut)| std::mem::take(cut).then_some(link));
+        cut.map(|link| (link / nodes, link % nodes)).collect()
     }
 }
 
@@ -68,6 +71,28 @@ impl Env {
         if let Some(life) = image {
             let (delay, ok) = arrives.map_or((20_000, false), |at| (at - self.now + 500, true));
             self.after_at(delay, from, life, NodeEvent::SnapshotSent { to, ok });
+        }
+    }
+
+    /// A process began anew: the connections to its former life break, and some peers notice when they use them.
+    pub fn reset_links(&mut self, of: usize) {
+        for node in (0..self.swarm.nodes).filter(|&node| node != of) {
+            if self.dice.network.percent(50) {
+                let delay = self.dice.network.between(100, 5_000);
+                let event = NodeEvent::LinkReset { peer: of };
+                self.after(delay, Event::Node { node, life: None, event });
+            }
+        }
+    }
+
+    /// Repair all links. Some of the connections over those that were cut have broken meanwhile.
+    pub fn heal_links(&mut self) {
+        for (node, peer) in self.network.heal() {
+            if self.dice.network.percent(50) {
+                let delay = self.dice.network.between(100, 5_000);
+                let event = NodeEvent::LinkReset { peer };
+                self.after(delay, Event::Node { node, life: None, event });
+            }
         }
     }
 

@@ -143,6 +143,7 @@ impl<C: Consensus> Node<C> {
         match Host::start(self.place, self.life, durable, env) {
             Ok(host) => {
                 self.up = Some(Box::new(host));
+                env.reset_links(self.place);
                 let phase = env.dice.host.below(self.tick_us);
                 env.after_at(phase, self.place, self.life, NodeEvent::Tick);
             }

@@ -49,7 +49,7 @@ impl<C: Consensus> World<C> {
         self.env.trace.event(50, self.env.now, 0, 0);
         self.env.swarm.pace = Pace::calm();
         self.env.swarm.faults = Faults::default();
-        self.env.network.heal();
+        self.env.heal_links();
         for node in &mut self.nodes {
             node.paused_until = 0;
             node.start_soon(&mut self.env);

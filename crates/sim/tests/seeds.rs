@@ -3,7 +3,7 @@
 use quorate_sim::{Fault, Options, explore, run};
 
 /// Enough to meet every class of faults; the long runs are `quorate sim`'s.
-const SEEDS: u64 = 80;
+const SEEDS: u64 = 200;
 
 #[test]
 fn no_promise_is_broken() {

@@ -120,7 +120,7 @@ pub(super) const FLAGS: &[Flag] = &[
     honoured("initial-cluster-token", Text, "etcd-cluster", "tells clusters with equal URLs apart"),
     honoured("heartbeat-interval", Number, "100", "milliseconds between heartbeats"),
     honoured("election-timeout", Number, "1000", "milliseconds of silence before an election"),
-    honoured("snapshot-count", Number, "10000", "entries after which the log is compacted"),
+    honoured("snapshot-count", Number, "10000", "applied entries kept for followers that fall behind"),
     honoured(
         "quota-backend-bytes",
         Signed,

@@ -13,7 +13,13 @@ use crate::generate::Op;
 pub enum Answer {
     Range(pb::RangeResponse),
     /// Ranges in an order that leaves ties open: the ordered field, and the records as a set.
-    Ordered { header: i64, count: i64, more: bool, fields: Vec<Vec<u8>>, set: Vec<mvccpb::KeyValue> },
+    Ordered {
+        header: i64,
+        count: i64,
+        more: bool,
+        fields: Vec<Vec<u8>>,
+        set: Vec<mvccpb::KeyValue>,
+    },
     Put(pb::PutResponse),
     DeleteRange(pb::DeleteRangeResponse),
     Txn(pb::TxnResponse),
@@ -41,7 +47,9 @@ impl Answer {
 
 /// Carries a request out.
 pub async fn carry_out(raw: &mut Raw, op: Op) -> Answer {
-    attempt(raw, op).await.unwrap_or_else(|status| Answer::Refused(status.code(), status.message().to_owned()))
+    attempt(raw, op)
+        .await
+        .unwrap_or_else(|status| Answer::Refused(status.code(), status.message().to_owned()))
 }
 
 async fn attempt(raw: &mut Raw, op: Op) -> Result<Answer, Status> {

@@ -17,6 +17,9 @@ use crate::shared::{ConsensusInput, Core};
 /// Between two attempts to reach a peer.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Between two attempts to send a snapshot.
+const RETRY: Duration = Duration::from_millis(300);
+
 /// How often an idle connection is looked after.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -218,6 +221,10 @@ impl Peers {
                 tracing::warn!(to = to.0, "a snapshot did not arrive: {error}");
             }
             peers.sending.fetch_sub(1, Ordering::SeqCst);
+            if sent.is_err() {
+                // The core tries again as soon as it hears: not in a tight circle.
+                std::thread::sleep(RETRY);
+            }
             peers.report_sent(to, sent.is_ok());
         });
     }
