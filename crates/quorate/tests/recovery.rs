@@ -11,7 +11,7 @@ use etcd_client::{
 use quorate_harness::follow::{self, Seen};
 use quorate_harness::{Cluster, PATIENCE, Setup};
 
-/// More than a leader keeps of its log for followers (5,000 entries).
+/// More than a leader keeps of its log for followers (10,000 entries by default).
 const PUTS: u64 = 20_500;
 
 /// Puts in flight at a time.
