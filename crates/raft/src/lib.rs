@@ -19,8 +19,8 @@
 //! # What is added to the paper
 //!
 //! * **PreVote** (dissertation §9.6): a node that cannot win does not disturb.
-//! * **CheckQuorum** (§6.2 of the dissertation): a leader that hears from no quorum within an election timeout steps down, and a
-//!   voter that hears from a leader ignores candidates.
+//! * **CheckQuorum** (dissertation §6.2): a leader that hears from no quorum within an election timeout steps
+//!   down, and a voter that hears from a leader ignores candidates.
 //! * **Reads by quorum round** (dissertation §6.4), also through followers, many reads to a round.
 //! * **Parallel fsync** (dissertation §10.2.1): a leader sends entries before they are on its own disk; its own match counts only once they are.
 //! * **Forwarding**: a follower passes its clients' proposals on, each counted once.

@@ -1,9 +1,10 @@
 //! The state machine at work: carries committed entries out.
 //!
 //! Small batches are applied by whoever brought them, large ones by the apply thread (see
-//! [`combiner`](crate::combiner)). Either takes what is waiting, decodes it without a lock, applies it under the state's write lock in slices short enough that
-//! readers are not held up, and then answers clients, wakes readers and feeds the watches. It is the only
-//! writer of the state, apart from the steps of a compaction.
+//! [`combiner`](crate::combiner)). Either takes what is waiting, decodes it without a lock, applies it under
+//! the state's write lock in slices short enough that readers are not held up, feeds the watches, and only
+//! then answers clients and wakes readers. Nobody else writes the state, apart from the steps of a
+//! compaction and of a checkpoint.
 
 use std::path::Path;
 use std::sync::Arc;

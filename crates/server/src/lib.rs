@@ -1,12 +1,13 @@
 //! A node: threads, sockets, configuration, metrics.
 //!
 //! Everything that decides anything is a pure value in another crate; this one gives those values time, a
-//! disk, a network and clients. A node is a handful of threads that own one thing each and talk by
-//! queues:
+//! disk, a network and clients. The core and the state machine are run by whoever has something for them
+//! (see [`mod@combiner`]); around them is a handful of threads that look after one thing each and talk by
+//! mailboxes ([`mod@mailbox`]):
 //!
 //! | thread | owns | module |
 //! |---|---|---|
-//! | consensus | the replica's clock; the replica itself is run by whoever has something for it | [`mod@consensus`] |
+//! | consensus | the core's clock, and the core when there is much to do | [`mod@consensus`] |
 //! | log | the write-ahead log | [`mod@log`] |
 //! | apply | large batches for the state machine | [`mod@apply`] |
 //! | watch | the hub of watchers | [`mod@watches`] |

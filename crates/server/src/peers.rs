@@ -1,9 +1,10 @@
 //! The connections between the nodes of a cluster.
 //!
 //! Each node dials every other and uses that connection for what *it* has to say; what it hears comes over
-//! the connections others have dialled. A thread per connection, blocking sockets: there are few of them, and a
-//! message should not wait for a scheduler. A message that cannot be queued is dropped, as the protocols
-//! allow; a lost connection is told to the core, so that what was in flight is sent again.
+//! the connections others have dialled. Each connection has a thread, but a message does not wait for it:
+//! whoever has one writes it to the socket on the spot (see [`link`]), and the thread writes only what the
+//! socket did not take. A message for which there is no room is dropped, as the protocols allow; a lost
+//! connection is told to the core, so that what was in flight is sent again.
 //!
 //! Three kinds of traffic: the core's messages; questions about leases with their answers; and snapshots,
 //! each on a connection of its own so that heartbeats never wait behind one.

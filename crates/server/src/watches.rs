@@ -1,8 +1,9 @@
 //! The watch thread: fans changes out to watchers, off the apply thread.
 //!
-//! It owns the [`Hub`], which decides who sees what. Changes, creates, cancels and progress requests come to it through one queue,
-//! so a progress answer can only follow the changes it vouches for. What a watcher has missed is read from
-//! the state's history, in batches, with the state's read lock given up in between.
+//! It owns the [`Hub`], which decides who sees what. Changes, creates, cancels and progress requests come to
+//! it through one queue, so a progress answer can only follow the changes it vouches for. While no stream is
+//! open it is told of no changes, and begins again at the state's revision with the next one. What a watcher
+//! has missed is read from the state's history, in batches, with the state's read lock given up in between.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What this node says: a thread per peer that dials, greets and writes.
+//! What this node says: a thread per peer that dials, greets, and writes what could not be written at once.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
