@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_protocol::{
-    Config, Consensus, Effect, Event, Index, NodeId, Outbox, Random, ReadId, Role, Status,
+    Config, Consensus, Effect, Event, Index, Membership, NodeId, Outbox, Random, ReadId, Role, Status,
 };
 
 use crate::disk::Image;
@@ -243,7 +243,7 @@ impl<D: Dialect> Cluster<D> {
         }
         node.images.insert(to, node.state.clone());
         let at = node.state.id;
-        self.step(id, Event::SnapshotReady { to, id: at });
+        self.step(id, Event::SnapshotReady { to, id: at, membership: Membership::default() });
         true
     }
 

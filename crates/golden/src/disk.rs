@@ -113,6 +113,7 @@ impl Disk {
             base: self.log.base,
             entries: self.log.entries.clone(),
             applied: self.checkpoint.id,
+            ..Recovered::default()
         }
     }
 

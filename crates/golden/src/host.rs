@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use quorate_protocol::codec::{Encode, Reader, Writer};
 use quorate_protocol::{
-    Consensus, Effect, EntryKind, Event, Index, LogId, NodeId, ReadId, Role, Seq, WriteOp,
+    Consensus, Effect, EntryKind, Event, Index, LogId, Membership, NodeId, ReadId, Role, Seq, WriteOp,
 };
 
 use crate::Dialect;
@@ -82,7 +82,11 @@ impl<D: Dialect> Cluster<D> {
                 match node.autoimage {
                     true => {
                         node.images.insert(to, node.state.clone());
-                        todo.push_back(Event::SnapshotReady { to, id: node.state.id });
+                        todo.push_back(Event::SnapshotReady {
+                            to,
+                            id: node.state.id,
+                            membership: Membership::default(),
+                        });
                     }
                     false => {
                         node.wanted.insert(to);

@@ -17,6 +17,7 @@ pub enum Detail {
 pub fn show_data(entry: &Entry) -> String {
     match entry.kind {
         EntryKind::Noop => "noop".into(),
+        EntryKind::Config => "config".into(),
         EntryKind::Command => String::from_utf8_lossy(&entry.data).into_owned(),
     }
 }

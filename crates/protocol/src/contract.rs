@@ -27,6 +27,7 @@ use core::fmt::Debug;
 use crate::codec::{Decode, Encode};
 use crate::entry::{Entry, Recovered, WriteOp};
 use crate::ids::{Ballot, Index, LogId, NodeId, ReadId, Seq};
+use crate::membership::Membership;
 use crate::random::Random;
 
 /// How a replica is set up. Ticks are the host's: it decides how long one lasts.
@@ -34,7 +35,8 @@ use crate::random::Random;
 pub struct Config {
     /// This replica.
     pub id: NodeId,
-    /// All voters, this one among them.
+    /// The group's first voters, in force where nothing else was recorded. Empty for a node that joins a group
+    /// that exists: it waits to be told the membership.
     pub voters: Vec<NodeId>,
     /// Ticks without hearing from a leader before a follower may campaign; a timeout is drawn anew from
     /// `election_ticks..2*election_ticks` each time.
@@ -47,6 +49,13 @@ pub struct Config {
     pub max_inflight: usize,
     /// Bytes of entries proposed but not committed, at most, before proposals are dropped.
     pub max_uncommitted_bytes: usize,
+    /// Who should lead, other things being equal: a leader hands over to a voter of higher priority once that one has
+    /// caught up, and higher ones campaign earlier. 0 for no preference.
+    pub priority: u8,
+    /// Serve reads by lease, if the ticks of any two replicas differ by no more than so many of a hundred. Must be
+    /// the same in the whole group. A host that asks for it must deliver every tick that is due before it delivers
+    /// anything else, also after it was stopped for a while.
+    pub lease_drift_percent: Option<u8>,
 }
 
 impl Config {
@@ -60,6 +69,8 @@ impl Config {
             max_message_bytes: 1 << 20,
             max_inflight: 64,
             max_uncommitted_bytes: 64 << 20,
+            priority: 0,
+            lease_drift_percent: None,
         }
     }
 }
@@ -90,6 +101,8 @@ pub enum Event<M> {
         to: NodeId,
         /// Where it stands.
         id: LogId,
+        /// The membership recorded in it.
+        membership: Membership,
     },
     /// The transport is done with an image.
     SnapshotSent {
@@ -100,6 +113,13 @@ pub enum Event<M> {
     },
     /// The state machine's checkpoint covers the log up to here, which may be dropped.
     Compact(Index),
+    /// The membership ought to be this settled one. Whoever leads begins the change if it can: if no other is under
+    /// way and an entry of its own is committed. Nobody else does anything, and nothing is answered: a host repeats it
+    /// until [`Status::membership`] says so.
+    Change(Membership),
+    /// Hand the leadership over to this voter. Only the leader does anything; it takes no proposals meanwhile and gives
+    /// up after an election timeout.
+    Transfer(NodeId),
 }
 
 /// Why proposals came back.
@@ -163,7 +183,7 @@ pub enum Effect<M> {
     SendSnapshot(NodeId),
     /// Replace the state machine by the staged image that stands at `id`, durably, before what follows.
     InstallSnapshot(LogId),
-    /// This replica's part, ballot or known leader changed.
+    /// This replica's part, ballot or known leader changed. A leader that hands over knows none.
     Role {
         /// Its part.
         role: Role,
@@ -186,6 +206,8 @@ pub struct PeerStatus {
     pub matched: Index,
     /// What it is sent next.
     pub next: Index,
+    /// It was heard from lately.
+    pub active: bool,
 }
 
 /// A look at a replica.
@@ -205,6 +227,10 @@ pub struct Status {
     pub last: LogId,
     /// Chosen up to here.
     pub commit: Index,
+    /// The membership in force, committed or not.
+    pub membership: Membership,
+    /// The last entry it is known to have held; after `last` while it lacks what was damaged on its disk.
+    pub held: LogId,
     /// The peers' progress, when it leads.
     pub peers: Vec<PeerStatus>,
 }

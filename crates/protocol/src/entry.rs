@@ -5,14 +5,18 @@ use bytes::Bytes;
 
 use crate::codec::{Decode, Encode, Malformed, Reader, Writer};
 use crate::ids::{Ballot, Index, LogId, NodeId};
+use crate::membership::Membership;
 
 /// What an entry is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryKind {
     /// Carries nothing: a new leader's first entry.
     Noop,
     /// Carries a command of the state machine.
     Command,
+    /// Carries a [`Membership`](crate::Membership), in force from here on. The state machine keeps its bytes beside its
+    /// state, so that a checkpoint or an image tells the membership it stands at.
+    Config,
 }
 
 /// One entry of the replicated log.
@@ -61,6 +65,12 @@ pub struct Recovered {
     /// What the state machine holds already; at or after `base`, and possibly after the last entry (a
     /// checkpoint may be durable before the log that led to it).
     pub applied: LogId,
+    /// The membership at `applied`; unknown (empty) before any was recorded, and then the one configured holds.
+    pub membership: Membership,
+    /// The last entry the log is known to have held durably, by (round, index). Where that is after the last of
+    /// `entries`, what lies between is damaged: it must come from the peers, and until it has the replica does not
+    /// campaign and compares candidates with this entry, for others may count on its copy.
+    pub held: LogId,
 }
 
 impl Encode for NodeId {
@@ -119,6 +129,7 @@ impl Encode for Entry {
         out.u8(match self.kind {
             EntryKind::Noop => 0,
             EntryKind::Command => 1,
+            EntryKind::Config => 2,
         });
         out.bytes(&self.data);
     }
@@ -130,6 +141,7 @@ impl Decode for Entry {
         let kind = match input.u8()? {
             0 => EntryKind::Noop,
             1 => EntryKind::Command,
+            2 => EntryKind::Config,
             _ => return Err(Malformed("entry kind")),
         };
         Ok(Entry { id, kind, data: input.bytes()? })

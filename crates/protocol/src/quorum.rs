@@ -1,14 +1,14 @@
 //! Who must agree.
 //!
-//! A majority of the voters, for now. Every question a core asks of a quorum goes through here, so that
-//! joint and flexible quorums have one place to arrive in.
+//! A majority of the voters. Every question a core asks of a quorum goes through here or through a
+//! [`Membership`](crate::Membership), which asks two sets of voters while it changes.
 
 use alloc::vec::Vec;
 
 use crate::ids::NodeId;
 
 /// The voters of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Voters(Vec<NodeId>);
 
 impl Voters {
@@ -16,7 +16,6 @@ impl Voters {
     pub fn new(mut nodes: Vec<NodeId>) -> Self {
         nodes.sort_unstable();
         nodes.dedup();
-        assert!(!nodes.is_empty(), "a group has at least one voter");
         Voters(nodes)
     }
 
@@ -30,6 +29,11 @@ impl Voters {
         self.0.binary_search(&node).is_ok()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many make a quorum.
     pub fn quorum(&self) -> usize {
         self.0.len() / 2 + 1
@@ -40,12 +44,12 @@ impl Voters {
         self.0.iter().filter(|&&node| holds(node)).count() >= self.quorum()
     }
 
-    /// The largest value that a quorum has reached.
-    pub fn reached<T: Ord>(&self, value: impl Fn(NodeId) -> T) -> T {
+    /// The largest value that a quorum has reached; nothing if nobody votes.
+    pub fn reached<T: Ord>(&self, value: impl Fn(NodeId) -> T) -> Option<T> {
         let mut values: Vec<T> = self.0.iter().map(|&node| value(node)).collect();
         values.sort_unstable();
-        let at = values.len() - self.quorum();
-        values.swap_remove(at)
+        let at = values.len().checked_sub(self.quorum())?;
+        Some(values.swap_remove(at))
     }
 }
 
@@ -67,7 +71,7 @@ mod tests {
                 .filter(|&v| values.iter().filter(|&&x| x >= v).count() > values.len() / 2)
                 .max()
                 .expect("everybody has reached 0");
-            assert_eq!(voters.reached(of), naive, "{values:?}");
+            assert_eq!(voters.reached(of), Some(naive), "{values:?}");
             assert!(voters.any_quorum(|node| of(node) >= naive));
             assert!(!voters.any_quorum(|node| of(node) > naive));
         }

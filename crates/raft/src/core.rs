@@ -137,9 +137,10 @@ impl<R: Rules> Consensus for Raft<R> {
             Event::Durable(seq) => self.now_durable(seq, out),
             Event::Propose(proposals) => self.propose(proposals, out),
             Event::Read(id) => self.read(id, out),
-            Event::SnapshotReady { to, id } => self.snapshot_ready(to, id, out),
+            Event::SnapshotReady { to, id, .. } => self.snapshot_ready(to, id, out),
             Event::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
             Event::Compact(upto) => self.compact(upto, out),
+            Event::Change(_) | Event::Transfer(_) => {}
         }
         self.announce(out);
     }
@@ -160,7 +161,12 @@ impl<R: Rules> Consensus for Raft<R> {
             Part::Leader(leader) => leader
                 .peers
                 .iter()
-                .map(|(&node, peer)| PeerStatus { node, matched: peer.matched, next: peer.next })
+                .map(|(&node, peer)| PeerStatus {
+                    node,
+                    matched: peer.matched,
+                    next: peer.next,
+                    active: peer.active,
+                })
                 .collect(),
             _ => Vec::new(),
         };
@@ -172,6 +178,8 @@ impl<R: Rules> Consensus for Raft<R> {
             base: self.log.base(),
             last: self.log.last(),
             commit: self.commit,
+            membership: quorate_protocol::Membership::new(self.voters.nodes().iter().copied(), []),
+            held: self.log.last(),
             peers,
         }
     }

@@ -207,7 +207,7 @@ impl<R: Rules> Raft<R> {
         let Part::Leader(leader) = &self.part else { return };
         let id = self.config.id;
         let held = |node| if node == id { leader.own } else { leader.peers[&node].matched };
-        let index = self.voters.reached(held);
+        let Some(index) = self.voters.reached(held) else { return };
         if index <= self.commit || !R::may_commit(self.term_at(index), self.term) {
             return;
         }

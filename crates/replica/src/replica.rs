@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use quorate_protocol::{
-    Consensus, DropReason, Effect, Entry, Event, Index, LogId, NodeId, ReadId, Role, Seq, Status, Violation,
-    WriteOp,
+    Consensus, DropReason, Effect, Entry, Event, Index, LogId, Membership, NodeId, ReadId, Role, Seq, Status,
+    Violation, WriteOp,
 };
 
 use crate::reads::Reads;
@@ -69,6 +69,8 @@ pub enum Input<M> {
         to: NodeId,
         /// Where it stands.
         id: LogId,
+        /// The membership recorded in it.
+        membership: Membership,
     },
     /// An image has been handed over, or could not be.
     SnapshotSent {
@@ -79,6 +81,10 @@ pub enum Input<M> {
     },
     /// The state machine's durable checkpoint covers the log up to here.
     Checkpointed(Index),
+    /// The membership ought to be this settled one. To be repeated until the status says so; only a leader acts on it.
+    Change(Membership),
+    /// Hand the leadership over to this voter.
+    Transfer(NodeId),
 }
 
 /// Why a proposal was refused; none of these was replicated by us.
@@ -211,13 +217,17 @@ impl<C: Consensus> Replica<C> {
             Input::Durable(seq) => self.drive(Event::Durable(seq), out),
             Input::Propose(proposals) => self.propose(proposals, out),
             Input::Read(ids) => self.read(ids, out),
-            Input::SnapshotReady { to, id } => self.drive(Event::SnapshotReady { to, id }, out),
+            Input::SnapshotReady { to, id, membership } => {
+                self.drive(Event::SnapshotReady { to, id, membership }, out);
+            }
             Input::SnapshotSent { to, ok } => self.drive(Event::SnapshotSent { to, ok }, out),
             Input::Checkpointed(index) => {
                 self.checkpointed = self.checkpointed.max(index);
                 let upto = self.checkpointed.min(self.retention.floor());
                 self.drive(Event::Compact(upto), out);
             }
+            Input::Change(target) => self.drive(Event::Change(target), out),
+            Input::Transfer(to) => self.drive(Event::Transfer(to), out),
         }
         self.ask(out);
     }

@@ -172,7 +172,7 @@ fn replace(
 
 fn decode(entry: Entry) -> Decoded {
     let request = match entry.kind {
-        EntryKind::Noop => None,
+        EntryKind::Noop | EntryKind::Config => None,
         // What does not decode was refused before it was proposed; should it happen all the same, every
         // replica passes over it alike.
         EntryKind::Command => decode_request(entry.data)

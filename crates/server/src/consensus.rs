@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use quorate_protocol::{Index, LogId, NodeId, ReadId, Role, Seq};
+use quorate_protocol::{Index, LogId, Membership, NodeId, ReadId, Role, Seq};
 use quorate_replica::{Input, Output, Refusal, Replica};
 use quorate_storage::Image;
 
@@ -132,7 +132,7 @@ impl<C: Core> Work for Driver<C> {
                     self.step(Input::Durable(seq));
                 }
                 ConsensusInput::SnapshotReady(to, id) => {
-                    self.step(Input::SnapshotReady { to, id });
+                    self.step(Input::SnapshotReady { to, id, membership: Membership::default() });
                     if !self.shared.leadership.leads() {
                         self.shared.peers.unstage();
                     }

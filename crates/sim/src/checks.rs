@@ -51,6 +51,7 @@ fn seen(entry: &Entry) -> LogEntry {
     let kind = match entry.kind {
         EntryKind::Noop => 0,
         EntryKind::Command => 1,
+        EntryKind::Config => 2,
     };
     let ballot = entry.id.ballot;
     LogEntry {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use quorate_kv::{MemoryStorage, State, Storage};
-use quorate_protocol::{Consensus, Index, LogId};
+use quorate_protocol::{Consensus, Index, LogId, Membership};
 use quorate_replica::Input;
 use quorate_storage::image;
 use quorate_wire::{Packet, SnapshotChunk};
@@ -52,7 +52,7 @@ impl<C: Consensus> Host<C> {
         tell!(env, "node {} has an image at {id} for {}", self.id(), to + 1);
         env.checks.state(self.id().0, id.index.0, self.state.digest());
         self.images.insert(to, (id, Bytes::from(blocks.concat())));
-        self.step(Input::SnapshotReady { to: node(to), id }, env);
+        self.step(Input::SnapshotReady { to: node(to), id, membership: Membership::default() }, env);
     }
 
     /// The frames of an image.
