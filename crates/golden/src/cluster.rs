@@ -35,8 +35,10 @@ pub enum Planted {
 /// How a cluster is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Replicas, numbered from 1.
+    /// Replicas, numbered from 1, that are the group's first voters.
     pub nodes: u64,
+    /// Replicas after them that belong to no group yet.
+    pub spares: u64,
     /// Seeds the replicas' randomness.
     pub seed: u64,
     /// How much the transcript tells.
@@ -51,6 +53,10 @@ pub struct Settings {
     pub max_inflight: usize,
     /// As in [`Config`].
     pub max_uncommitted_bytes: usize,
+    /// As in [`Config`].
+    pub lease_drift_percent: Option<u8>,
+    /// As in [`Config`], where it is not 0.
+    pub priority: BTreeMap<NodeId, u8>,
     /// A bug in the hosts.
     pub planted: Option<Planted>,
 }
@@ -67,18 +73,29 @@ impl Settings {
             max_message_bytes: 1 << 20,
             max_inflight: 64,
             max_uncommitted_bytes: 1 << 20,
+            spares: 0,
+            lease_drift_percent: None,
+            priority: BTreeMap::new(),
             planted: None,
         }
     }
 
+    /// The membership that a group begins with.
+    pub fn bootstrap(&self) -> Membership {
+        Membership::new((1..=self.nodes).map(NodeId), [])
+    }
+
     fn config(&self, id: NodeId) -> Config {
+        let first = id.0 <= self.nodes;
         Config {
+            lease_drift_percent: self.lease_drift_percent,
+            priority: self.priority.get(&id).copied().unwrap_or(0),
             election_ticks: self.election_ticks,
             heartbeat_ticks: self.heartbeat_ticks,
             max_message_bytes: self.max_message_bytes,
             max_inflight: self.max_inflight,
             max_uncommitted_bytes: self.max_uncommitted_bytes,
-            ..Config::new(id, (1..=self.nodes).map(NodeId).collect())
+            ..Config::new(id, (1..=self.nodes).map(NodeId).filter(|_| first).collect())
         }
     }
 }
@@ -105,7 +122,7 @@ impl<D: Dialect> Cluster<D> {
     /// Replicas that have never run, all started.
     pub fn new(settings: Settings) -> Self {
         let mut cluster = Cluster {
-            nodes: (1..=settings.nodes).map(|id| (NodeId(id), Node::new())).collect(),
+            nodes: (1..=settings.nodes + settings.spares).map(|id| (NodeId(id), Node::new())).collect(),
             network: Network::default(),
             ghost: Ghost::default(),
             sent: BTreeMap::new(),
@@ -242,9 +259,26 @@ impl<D: Dialect> Cluster<D> {
             return false;
         }
         node.images.insert(to, node.state.clone());
-        let at = node.state.id;
-        self.step(id, Event::SnapshotReady { to, id: at, membership: Membership::default() });
+        let event = self.snapshot_ready(id, to);
+        self.step(id, event);
         true
+    }
+
+    /// What a replica's core is told when the image it asked for stands ready.
+    pub(crate) fn snapshot_ready(&self, id: NodeId, to: NodeId) -> Event<MessageOf<D>> {
+        let state = &self.nodes[&id].state;
+        let membership = match state.membership() {
+            none if none.is_unknown() => self.settings.bootstrap(),
+            membership => membership,
+        };
+        Event::SnapshotReady { to, id: state.id, membership }
+    }
+
+    /// Damage a replica's log after its first entries, and start it again.
+    pub fn damage(&mut self, id: NodeId, keep: usize) {
+        self.crash(id);
+        self.node(id).disk.damage(keep);
+        self.restart(id);
     }
 
     /// Lose everything at a replica that is not durable.

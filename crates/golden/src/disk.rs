@@ -1,6 +1,6 @@
 //! What survives a crash.
 
-use quorate_protocol::{Ballot, Entry, Index, LogId, Recovered, WriteOp};
+use quorate_protocol::{Ballot, Entry, EntryKind, Index, LogId, Membership, Recovered, WriteOp};
 
 /// A promise and a log, as a sequence of writes leaves them.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +94,15 @@ impl Image {
         self.entries.push(entry.clone());
         Ok(())
     }
+
+    /// The membership that its entries brought last; unknown if none did.
+    pub fn membership(&self) -> Membership {
+        let last = self.entries.iter().rev().find(|entry| entry.kind == EntryKind::Config);
+        let read = |entry: &Entry| Membership::from_bytes(entry.data.clone());
+        last.map_or_else(Membership::default, |entry| {
+            read(entry).expect("a committed membership can be read")
+        })
+    }
 }
 
 /// What a replica's disk holds.
@@ -103,6 +112,8 @@ pub struct Disk {
     pub log: LogView,
     /// The state machine's last checkpoint.
     pub checkpoint: Image,
+    /// The last entry of the log before it was damaged.
+    pub held: LogId,
 }
 
 impl Disk {
@@ -113,8 +124,19 @@ impl Disk {
             base: self.log.base,
             entries: self.log.entries.clone(),
             applied: self.checkpoint.id,
-            ..Recovered::default()
+            membership: self.checkpoint.membership(),
+            held: self.held,
         }
+    }
+
+    /// Damage the log after its first `keep` entries: they cannot be read any more, though it is known that the log
+    /// went on.
+    pub fn damage(&mut self, keep: usize) {
+        let last = self.log.last();
+        if (last.ballot.round, last.index) > (self.held.ballot.round, self.held.index) {
+            self.held = last;
+        }
+        self.log.entries.truncate(keep);
     }
 
     /// Whether an entry survives a crash here: in the log, or in the checkpoint.

@@ -14,6 +14,7 @@
 //! | `expect read 2 7 waiting` (`ready`, `served`, `failed`) | what became of node 2's read 7 |
 //! | `expect dropped 2 3` | node 2 has refused three proposals in this life |
 //! | `expect matched 1 2 5` · `expect next 1 2 6` | what leader 1 knows of, and sends next to, peer 2 |
+//! | `expect members 2 1 2 4 from 1 2 3 learners 5` | the membership in force at node 2 (`nobody`: none is known) |
 //! | `expect quiet` | nothing is under way |
 //! | `expect same` | all nodes that run have applied the same, and committed and ended at the same index |
 //! | `expect sent 3 1 Rejected` with `n=2` or `max=2` | how many messages of a kind have left node 3 for node 1 |
@@ -23,7 +24,7 @@ use quorate_protocol::{Consensus, EntryKind, NodeId, ReadId, Role, Status};
 use crate::Dialect;
 use crate::cluster::Cluster;
 use crate::node::ReadState;
-use crate::report::show_data;
+use crate::report::{show_data, show_membership};
 use crate::script::{Failure, node, number};
 use crate::verb::Pick;
 
@@ -75,6 +76,7 @@ fn of_node<D: Dialect>(
         "round" => status.promised.round.to_string(),
         "vote" => nobody(Some(status.promised.node).filter(|node| node.0 != 0)),
         "commit" => status.commit.to_string(),
+        "members" => show_membership(&status.membership),
         "last" => status.last.index.to_string(),
         "base" => status.base.index.to_string(),
         "dropped" => host.dropped.to_string(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use quorate_protocol::codec::{Encode, Reader, Writer};
 use quorate_protocol::{
-    Consensus, Effect, EntryKind, Event, Index, LogId, Membership, NodeId, ReadId, Role, Seq, WriteOp,
+    Consensus, Effect, EntryKind, Event, Index, LogId, NodeId, ReadId, Role, Seq, WriteOp,
 };
 
 use crate::Dialect;
@@ -82,11 +82,7 @@ impl<D: Dialect> Cluster<D> {
                 match node.autoimage {
                     true => {
                         node.images.insert(to, node.state.clone());
-                        todo.push_back(Event::SnapshotReady {
-                            to,
-                            id: node.state.id,
-                            membership: Membership::default(),
-                        });
+                        todo.push_back(self.snapshot_ready(id, to));
                     }
                     false => {
                         node.wanted.insert(to);
@@ -198,13 +194,15 @@ impl<D: Dialect> Cluster<D> {
         if upto <= from || entries.len() as u64 != upto - from {
             return Err(format!("{id} commits up to {upto} after {from} but has {} entries", entries.len()));
         }
-        let round = core.status().promised.round;
+        let status = core.status();
+        let round = status.promised.round;
         for entry in self.ghost.commits(id, round, &entries)? {
-            let disks = self.nodes.values().map(|node| &node.disk);
+            let holds = |node: NodeId| self.nodes.get(&node).is_some_and(|node| node.disk.holds(&entry));
+            let held = status.membership.any_quorum(holds);
             let leaders = self.leaders().into_iter().filter_map(|node| {
                 Some((node, self.status(node)?.promised.round, &self.nodes.get(&node)?.believed))
             });
-            Ghost::holds(&entry, round, disks, leaders)?;
+            Ghost::holds(&entry, round, held, leaders)?;
         }
         for entry in entries {
             self.node(id).state.apply(&entry).map_err(|what| format!("at {id} {what}"))?;

@@ -52,7 +52,7 @@ pub use disk::{Disk, Image, LogView};
 pub use ghost::Ghost;
 pub use network::{Network, Packet};
 pub use node::{Node, ReadState};
-pub use report::{Detail, show_data, show_entry, show_op};
+pub use report::{Detail, show_data, show_entry, show_membership, show_op};
 pub use script::{Script, run};
 pub use verb::{Pick, Verb};
 

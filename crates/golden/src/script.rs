@@ -5,10 +5,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 use goldenscript::Context;
-use quorate_protocol::{Ballot, Consensus, Entry, EntryKind, Index, LogId, NodeId, ReadId};
+use quorate_protocol::{
+    Ballot, Consensus, Entry, EntryKind, Event, Index, LogId, Membership, NodeId, ReadId,
+};
 
 use crate::cluster::{Cluster, Settings};
-use crate::disk::{Disk, Image, LogView};
+use crate::disk::{Disk, LogView};
 use crate::report::{Detail, show_data, show_entry};
 use crate::verb::{Pick, Verb};
 use crate::{Dialect, expect};
@@ -103,6 +105,11 @@ fn limits(settings: &mut Settings, verb: &Verb) {
     else {
         return;
     };
+    if let Verb::Cluster { spares, lease, prefer, .. } = verb {
+        settings.spares = spares.unwrap_or(0);
+        settings.lease_drift_percent = *lease;
+        settings.priority = prefer.iter().map(|id| (NodeId(*id), 1)).collect();
+    }
     settings.election_ticks = election_ticks.unwrap_or(settings.election_ticks);
     settings.heartbeat_ticks = heartbeat_ticks.unwrap_or(settings.heartbeat_ticks);
     settings.max_message_bytes = message_bytes.unwrap_or(settings.max_message_bytes);
@@ -333,6 +340,22 @@ fn hosts<D: Dialect>(cluster: &mut Cluster<D>, verb: &Verb) -> Result<(), Failur
             let id = node(cluster, *id)?;
             cluster.compact(id, Index(*index));
         }
+        Verb::Change { node: id, voters, learners } => {
+            let id = node(cluster, *id)?;
+            let learners = learners.iter().flat_map(|all| all.split(','));
+            let learners: Vec<u64> = learners.map(str::parse).collect::<Result<_, _>>()?;
+            let target =
+                Membership::new(voters.iter().copied().map(NodeId), learners.into_iter().map(NodeId));
+            cluster.step(id, Event::Change(target));
+        }
+        Verb::Transfer(id, to) => {
+            let id = node(cluster, *id)?;
+            cluster.step(id, Event::Transfer(NodeId(*to)));
+        }
+        Verb::Damage(id, keep) => {
+            let id = node(cluster, *id)?;
+            cluster.damage(id, *keep as usize);
+        }
         Verb::Promise(id, round) => {
             let id = node(cluster, *id)?;
             let mut disk = cluster.nodes[&id].disk.clone();
@@ -360,7 +383,7 @@ fn preset(voters: u64, rounds: &[u64], round: Option<u64>, vote: Option<u64>) ->
     let entries = (1..).zip(rounds).map(entry).collect();
     let last = rounds.last().copied().unwrap_or(0);
     let promised = Ballot { round: round.unwrap_or(last), node: NodeId(vote.unwrap_or(0)) };
-    Disk { log: LogView { promised, base: LogId::default(), entries }, checkpoint: Image::default() }
+    Disk { log: LogView { promised, base: LogId::default(), entries }, ..Disk::default() }
 }
 
 fn looks<D: Dialect>(cluster: &mut Cluster<D>, verb: &Verb) -> Result<(), Failure> {

@@ -17,6 +17,15 @@ pub enum Verb {
         /// How many.
         #[arg(key)]
         nodes: u64,
+        /// Nodes besides, that belong to no group yet.
+        #[arg(key)]
+        spares: Option<u64>,
+        /// The drift bound in percent, for reads by lease.
+        #[arg(key)]
+        lease: Option<u8>,
+        /// The node of priority 1; the others have 0.
+        #[arg(key)]
+        prefer: Option<u64>,
         /// Seeds their randomness.
         #[arg(key)]
         seed: Option<u64>,
@@ -52,6 +61,21 @@ pub enum Verb {
     },
     /// Restart a node whose disk promises this round, and is else as it was.
     Promise(u64, u64),
+    /// Ask a node for a change of membership: `change 1 1 2 3 4 learners=5,6`.
+    Change {
+        /// The node.
+        node: u64,
+        /// The voters to be.
+        #[arg(pos, many)]
+        voters: Vec<u64>,
+        /// The learners to be, with commas.
+        #[arg(key)]
+        learners: Option<String>,
+    },
+    /// Ask a node to hand the leadership over: `transfer 1 2`.
+    Transfer(u64, u64),
+    /// Damage a node's log after its first entries, and start it again: `damage 1 3`.
+    Damage(u64, u64),
     /// Let ticks pass.
     Tick {
         /// Where.

@@ -50,7 +50,7 @@ pub struct Config {
     /// Bytes of entries proposed but not committed, at most, before proposals are dropped.
     pub max_uncommitted_bytes: usize,
     /// Who should lead, other things being equal: a leader hands over to a voter of higher priority once that one has
-    /// caught up, and higher ones campaign earlier. 0 for no preference.
+    /// caught up. 0 for no preference.
     pub priority: u8,
     /// Serve reads by lease, if the ticks of any two replicas differ by no more than so many of a hundred. Must be
     /// the same in the whole group. A host that asks for it must deliver every tick that is due before it delivers

@@ -12,7 +12,7 @@ use crate::entry::Entry;
 use crate::ids::{Ballot, Index, LogId};
 
 /// A dense run of entries after a base.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Log {
     base: LogId,
     entries: VecDeque<Entry>,

@@ -65,6 +65,11 @@ impl Membership {
         &self.voters
     }
 
+    /// The voters of the configuration being left; empty unless joint.
+    pub fn outgoing(&self) -> &Voters {
+        &self.outgoing
+    }
+
     /// The learners.
     pub fn learners(&self) -> &BTreeSet<NodeId> {
         &self.learners

@@ -14,14 +14,15 @@
 //! # Invariants
 //!
 //! 1. `matched < next`.
-//! 2. `matched` never goes back within one leadership.
+//! 2. `matched` never goes back within one leadership, but for a peer that says its disk has lost what it had
+//!    acknowledged.
 
 use alloc::collections::VecDeque;
 
 use crate::ids::Index;
 
 /// What is being done with a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pace {
     /// Looking for where the logs agree; `paused` while a probe is unanswered.
     Probe {
@@ -38,7 +39,7 @@ pub enum Pace {
 }
 
 /// One peer's progress.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Progress {
     /// Its log agrees with ours up to here.
     pub matched: Index,
@@ -123,6 +124,18 @@ impl Progress {
             self.probe_from(hint.next());
         }
         !stale
+    }
+
+    /// The peer's disk has lost entries: its log agrees up to `index` at most. Answers whether that is news.
+    pub fn lost(&mut self, index: Index) -> bool {
+        let news = index < self.matched;
+        if news {
+            self.matched = index;
+            self.next = index.next();
+            self.inflight.clear();
+            self.pace = Pace::Probe { paused: false };
+        }
+        news
     }
 
     /// Whether a probe or something in flight is unanswered.

@@ -1,14 +1,17 @@
 //! The value itself, its gateway, and what every part of it shares.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use quorate_protocol::{
-    Ballot, Config, Consensus, Effect, Effects, Entry, Event, Index, Log, LogId, NodeId, PeerStatus, Random,
-    Recovered, Role, Seq, Status, Violation, Voters, WriteOp,
+    Ballot, Config, Consensus, Effect, Effects, Entry, Event, Index, Log, LogId, Membership, Memberships,
+    NodeId, PeerStatus, Random, Recovered, Role, Seq, Status, Violation, WriteOp,
 };
+
+use crate::lease::Promise;
 
 use crate::message::{Body, Message, Term};
 use crate::reads::FollowerReads;
@@ -16,7 +19,7 @@ use crate::replication::Leader;
 use crate::rules::{Paper, Rules};
 
 /// What a node is at the moment.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Part {
     Follower,
     /// Asks whether it could win, without having begun a term.
@@ -26,14 +29,15 @@ pub(crate) enum Part {
     Candidate {
         granted: BTreeSet<NodeId>,
     },
-    Leader(Leader),
+    Leader(Box<Leader>),
 }
 
 /// One Raft replica. See the crate's text for its invariants.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Raft<R: Rules = Paper> {
     pub(crate) config: Config,
-    pub(crate) voters: Voters,
+    /// Who is in the group, along the log.
+    pub(crate) members: Memberships,
     pub(crate) random: Random,
 
     pub(crate) term: Term,
@@ -42,6 +46,9 @@ pub struct Raft<R: Rules = Paper> {
     pub(crate) commit: Index,
     /// How far the log has been compared with the current leader's and found equal.
     pub(crate) matched: Index,
+    /// The last entry this log ever held, as far as recovery knew. After the last entry there is, if the disk has
+    /// lost some.
+    pub(crate) held: LogId,
 
     pub(crate) part: Part,
     pub(crate) leader: Option<NodeId>,
@@ -49,6 +56,12 @@ pub struct Raft<R: Rules = Paper> {
     pub(crate) elapsed: u32,
     /// When `elapsed` reaches this a follower campaigns; drawn anew each time.
     pub(crate) timeout: u32,
+    /// The connection to the leader was lost, and it has not been heard since.
+    pub(crate) unreachable: bool,
+    /// Ticks of this life.
+    pub(crate) clock: u64,
+    /// What this voter has promised to a leader that reads by lease.
+    pub(crate) promise: Promise,
 
     /// The last write asked for.
     pub(crate) seq: Seq,
@@ -80,8 +93,6 @@ impl<R: Rules> Consensus for Raft<R> {
     const NAME: &'static str = "raft";
 
     fn recover(config: Config, durable: Recovered, mut random: Random) -> Self {
-        let voters = Voters::new(config.voters.clone());
-        assert!(voters.contains(config.id), "a replica is one of its group's voters");
         assert!(
             durable.applied.index >= durable.base.index,
             "the state machine is behind the start of the log"
@@ -95,10 +106,22 @@ impl<R: Rules> Consensus for Raft<R> {
             recovery.push(WriteOp::Reset { id: durable.applied });
         }
         let vote = (durable.promised.node != NodeId(0)).then_some(durable.promised.node);
-        let (stream, token) = (random.next_u64(), random.next_u64());
-        let term = Term(durable.promised.round.max(log.last().ballot.round));
+        let (stream, token) = (random.next_u64(), R::first_question(random.next_u64()));
+        let latest = log.last().ballot.round.max(durable.held.ballot.round);
+        let term = Term(durable.promised.round.max(latest));
+        let promise = match R::keeps_promises_over_restarts() {
+            true => Promise::of_a_former_life(config.election_ticks),
+            false => Promise::default(),
+        };
         let mut raft = Raft {
-            voters,
+            members: Memberships::new(match durable.membership.is_unknown() {
+                true => Membership::new(config.voters.iter().copied(), []),
+                false => durable.membership,
+            }),
+            held: durable.held,
+            unreachable: false,
+            clock: 0,
+            promise,
             random,
             term,
             vote: vote.filter(|_| term.0 == durable.promised.round),
@@ -121,6 +144,8 @@ impl<R: Rules> Consensus for Raft<R> {
             rules: PhantomData,
             config,
         };
+        let later: Vec<Entry> = raft.log.range(raft.commit.next(), raft.log.last().index).cloned().collect();
+        later.iter().for_each(|entry| raft.adopt(entry));
         raft.draw_timeout();
         raft
     }
@@ -137,10 +162,11 @@ impl<R: Rules> Consensus for Raft<R> {
             Event::Durable(seq) => self.now_durable(seq, out),
             Event::Propose(proposals) => self.propose(proposals, out),
             Event::Read(id) => self.read(id, out),
-            Event::SnapshotReady { to, id, .. } => self.snapshot_ready(to, id, out),
+            Event::SnapshotReady { to, id, membership } => self.snapshot_ready(to, id, membership, out),
             Event::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
             Event::Compact(upto) => self.compact(upto, out),
-            Event::Change(_) | Event::Transfer(_) => {}
+            Event::Change(target) => self.change(&target, out),
+            Event::Transfer(to) => self.transfer(to, out),
         }
         self.announce(out);
     }
@@ -151,7 +177,7 @@ impl<R: Rules> Consensus for Raft<R> {
 
     fn carries_snapshot(message: &Message) -> Option<LogId> {
         match message.body {
-            Body::Snapshot { id } => Some(id),
+            Body::Snapshot { id, .. } => Some(id),
             _ => None,
         }
     }
@@ -178,8 +204,8 @@ impl<R: Rules> Consensus for Raft<R> {
             base: self.log.base(),
             last: self.log.last(),
             commit: self.commit,
-            membership: quorate_protocol::Membership::new(self.voters.nodes().iter().copied(), []),
-            held: self.log.last(),
+            membership: self.membership().clone(),
+            held: self.claim(),
             peers,
         }
     }
@@ -196,6 +222,11 @@ impl<R: Rules> Consensus for Raft<R> {
             (self.matched <= self.log.last().index, "what is matched is in the log"),
             (self.log.last().ballot.round <= self.term.0, "no entry is from a later term"),
             (self.durable <= self.seq, "only writes asked for are durable"),
+            (self.members.since() <= self.log.last().index, "the membership is one the log brought"),
+            (
+                !self.lacks() || matches!(self.part, Part::Follower),
+                "who lacks entries it held does not campaign",
+            ),
         ];
         if let Some(&(_, fact)) = facts.iter().find(|(holds, _)| !holds) {
             return Err(Violation(fact));
@@ -221,8 +252,24 @@ impl<R: Rules> Raft<R> {
         Ballot { round: self.term.0, node: self.vote.unwrap_or(NodeId(0)) }
     }
 
+    /// Something happened that the protocol rules out.
+    pub(crate) fn violate(&mut self, what: &'static str) {
+        self.violation.get_or_insert(Violation(what));
+    }
+
+    /// Whether the disk has lost entries that this log held, and they have not come back.
+    pub(crate) fn lacks(&self) -> bool {
+        R::heeds_what_was_held() && age(self.held) > age(self.log.last())
+    }
+
+    /// The last entry this log is known to have held: what it answers for in votes.
+    pub(crate) fn claim(&self) -> LogId {
+        if self.lacks() { self.held } else { self.log.last() }
+    }
+
     fn announce(&mut self, out: Out) {
-        let now = (self.role(), self.term, self.leader);
+        let leader = self.leader.filter(|_| !self.hands_over());
+        let now = (self.role(), self.term, leader);
         if now != self.announced {
             self.announced = now;
             out.push(Effect::Role { role: now.0, round: now.1.0, leader: now.2 });
@@ -231,7 +278,7 @@ impl<R: Rules> Raft<R> {
 
     /// The gateway: what a message's term means, before what it says (§5.1).
     fn receive(&mut self, from: NodeId, message: Message, out: Out) {
-        if !self.voters.contains(from) || from == self.config.id {
+        if from == self.config.id || from == NodeId(0) {
             return;
         }
         let Message { term, body } = message;
@@ -249,20 +296,23 @@ impl<R: Rules> Raft<R> {
         match body {
             Body::PreVote { last } => self.pre_vote(from, term, last, out),
             Body::PreVoteReply { granted } => self.pre_vote_reply(from, term, granted, out),
-            Body::Vote { last } => self.vote(from, last, out),
+            Body::Vote { last, transfer } => self.vote(from, last, transfer, out),
             Body::VoteReply { granted } => self.vote_reply(from, granted, out),
             Body::Append { prev, entries, commit } => self.append(from, prev, entries, commit, out),
             Body::Accepted { matched } => self.accepted(from, matched, out),
-            Body::Rejected { prev, hint } => self.rejected(from, prev, hint, out),
+            Body::Rejected { prev, hint, lost } => self.rejected(from, prev, hint, lost, out),
             Body::Heartbeat { commit, round } => self.heartbeat(from, commit, round, out),
-            Body::HeartbeatReply { round, unsure } => self.heartbeat_reply(from, round, unsure, out),
-            Body::Snapshot { id } => self.snapshot(from, id, out),
+            Body::HeartbeatReply { round, unsure, priority } => {
+                self.heartbeat_reply(from, round, unsure, priority, out);
+            }
+            Body::Snapshot { id, membership } => self.snapshot(from, id, membership, out),
             Body::Stale => {}
             Body::Forward { stream, number, proposals } => {
                 self.forwarded(from, stream, number, proposals, out);
             }
             Body::ReadIndex { token } => self.read_for(from, token, out),
             Body::ReadIndexReply { token, index } => self.read_answered(token, index, out),
+            Body::TimeoutNow => self.timeout_now(from, out),
         }
     }
 
@@ -272,7 +322,7 @@ impl<R: Rules> Raft<R> {
         match body {
             // Asks about a term that has not begun.
             Body::PreVote { .. } | Body::PreVoteReply { granted: true } => true,
-            Body::Vote { .. } if self.hears_leader_other_than(from) => false,
+            Body::Vote { transfer: false, .. } if self.hears_leader_other_than(from) => false,
             Body::Append { .. } | Body::Heartbeat { .. } | Body::Snapshot { .. } => {
                 self.enter(term, Some(from), out);
                 true
@@ -327,7 +377,22 @@ impl<R: Rules> Raft<R> {
 
     fn compact(&mut self, upto: Index, out: Out) {
         if self.log.purge(upto.min(self.commit)) {
+            self.members.purged(self.log.base().index);
             self.write(vec![WriteOp::Purge { id: self.log.base() }], out);
         }
+    }
+}
+
+/// What orders last entries by how up to date they are (§5.4.1).
+fn age(id: LogId) -> (u64, Index) {
+    (id.ballot.round, id.index)
+}
+
+/// What decides a replica's further course, but for chance: for searches that must recognise a state.
+impl<R: Rules> core::hash::Hash for Raft<R> {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        (&self.members, self.term, self.vote, &self.log, self.commit, self.matched, self.held).hash(state);
+        (&self.part, self.leader, self.elapsed, self.timeout, self.unreachable, self.promise).hash(state);
+        (self.seq, self.meta_seq, self.durable, &self.reads, self.forwarded).hash(state);
     }
 }

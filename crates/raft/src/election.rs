@@ -4,6 +4,7 @@
 //! touching its term; only when a quorum says so does it begin a term and ask for votes. A voter that heard
 //! its leader within the shortest timeout ignores both questions, unless it is that leader who asks.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
@@ -22,6 +23,7 @@ impl<R: Rules> Raft<R> {
     }
 
     pub(crate) fn tick(&mut self, out: Out) {
+        self.clock += 1;
         self.elapsed += 1;
         let overdue = self.reads.tick(self.config.election_ticks);
         overdue.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
@@ -39,12 +41,16 @@ impl<R: Rules> Raft<R> {
         if self.elapsed >= self.config.election_ticks {
             self.elapsed = 0;
             let id = self.config.id;
-            let heard = self.voters.any_quorum(|node| node == id || leader.peers[&node].active);
-            leader.peers.values_mut().for_each(|peer| peer.active = false);
+            let active = |node| leader.peers.get(&node).is_some_and(|peer| peer.active);
+            let heard = self.members.current().any_quorum(|node| node == id || active(node));
             if !heard {
                 return self.follow(None, out);
             }
+            self.prefer(out);
+            let Part::Leader(leader) = &mut self.part else { return };
+            leader.peers.values_mut().for_each(|peer| peer.active = false);
         }
+        self.transfer_tick();
         let Part::Leader(leader) = &mut self.part else { return };
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
@@ -57,8 +63,26 @@ impl<R: Rules> Raft<R> {
     /// Whether a leader other than `asker` has been heard within the shortest election timeout, so that a
     /// campaign would only disturb.
     pub(crate) fn hears_leader_other_than(&self, asker: NodeId) -> bool {
-        let heard = matches!(self.part, Part::Leader(_)) || self.elapsed < self.config.election_ticks;
-        heard && self.leader.is_some_and(|leader| leader != asker)
+        let recently = self.elapsed < self.config.election_ticks && !self.unreachable;
+        let heard = matches!(self.part, Part::Leader(_)) || recently;
+        heard && self.leader.is_some_and(|leader| leader != asker) || self.bound_against(asker)
+    }
+
+    /// Whether this node may begin a term: its vote counts, and it has everything it ever held.
+    pub(crate) fn may_campaign(&self) -> bool {
+        self.membership().votes(self.config.id) && !self.lacks()
+    }
+
+    /// The connection to the leader was lost. Its process may have ended, which this tells at once while silence
+    /// would tell it only after a timeout: unless it is heard again soon, campaign. Asking first makes that harmless where only the
+    /// connection is gone, for who hears the leader refuses.
+    pub(crate) fn leader_unreachable(&mut self) {
+        if R::asks_first() && !self.unreachable {
+            self.unreachable = true;
+            let (least, most) = (self.config.election_ticks / 5, self.config.election_ticks / 2);
+            let soon = self.random.between(u64::from(least), u64::from(most.max(least) + 1));
+            self.timeout = self.timeout.min(self.elapsed + soon as u32 + 1);
+        }
     }
 
     /// Ask whether a campaign could be won.
@@ -67,19 +91,23 @@ impl<R: Rules> Raft<R> {
         self.fail_reads(out);
         self.elapsed = 0;
         self.draw_timeout();
+        self.part = Part::Follower;
+        if !self.may_campaign() {
+            return;
+        }
         let granted = BTreeSet::from([self.config.id]);
-        if self.is_quorum(&granted) {
-            return self.campaign(out);
+        if self.is_quorum(&granted) || !R::asks_first() {
+            return self.campaign(false, out);
         }
         self.part = Part::PreCandidate { granted };
         let message = Message { term: self.term.next(), body: Body::PreVote { last: self.log.last() } };
-        for to in self.others() {
+        for to in self.other_voters() {
             out.push(Effect::Send { to, message: message.clone(), after: quorate_protocol::Seq(0) });
         }
     }
 
-    /// Begin a term and ask for votes.
-    fn campaign(&mut self, out: Out) {
+    /// Begin a term and ask for votes; `transfer` says that the leader asked for it.
+    pub(crate) fn campaign(&mut self, transfer: bool, out: Out) {
         self.enter(self.term.next(), None, out);
         self.vote = Some(self.config.id);
         self.write_meta(out);
@@ -88,8 +116,8 @@ impl<R: Rules> Raft<R> {
             return self.lead(out);
         }
         self.part = Part::Candidate { granted };
-        for to in self.others() {
-            self.send(to, Body::Vote { last: self.log.last() }, self.meta_seq, out);
+        for to in self.other_voters() {
+            self.send(to, Body::Vote { last: self.log.last(), transfer }, self.meta_seq, out);
         }
     }
 
@@ -97,7 +125,7 @@ impl<R: Rules> Raft<R> {
         if self.hears_leader_other_than(from) {
             return;
         }
-        let granted = term > self.term && R::may_vote(last, self.log.last());
+        let granted = term > self.term && R::may_vote(last, self.claim());
         // A grant names the term asked about, a refusal our own.
         let term = if granted { term } else { self.term };
         let message = Message { term, body: Body::PreVoteReply { granted } };
@@ -113,17 +141,18 @@ impl<R: Rules> Raft<R> {
             votes.insert(from);
             let votes = votes.clone();
             if self.is_quorum(&votes) {
-                self.campaign(out);
+                self.campaign(false, out);
             }
         }
     }
 
-    pub(crate) fn vote(&mut self, from: NodeId, last: LogId, out: Out) {
-        let free = self.leader.is_none() && self.vote.is_none_or(|vote| vote == from);
-        let granted = free && R::may_vote(last, self.log.last());
+    pub(crate) fn vote(&mut self, from: NodeId, last: LogId, transfer: bool, out: Out) {
+        let bound = !transfer && self.bound_against(from);
+        let free = self.leader.is_none() && R::may_choose(self.vote, from) && !bound;
+        let granted = free && R::may_vote(last, self.claim());
         if granted {
             self.elapsed = 0;
-            if self.vote.is_none() {
+            if self.vote != Some(from) {
                 self.vote = Some(from);
                 self.write_meta(out);
             }
@@ -161,16 +190,17 @@ impl<R: Rules> Raft<R> {
         self.part = Part::Follower;
         self.leader = leader;
         self.elapsed = 0;
+        self.unreachable = false;
         self.draw_timeout();
     }
 
     /// A message that only this term's leader sends has come from `from`. Answers whether that can be.
     pub(crate) fn heard_leader(&mut self, from: NodeId, out: Out) -> bool {
         if let Part::Leader(_) = self.part {
-            self.violation = Some(quorate_protocol::Violation("ElectionSafety: two leaders in one term"));
+            self.violate("ElectionSafety: two leaders in one term");
             return false;
         }
-        if self.leader != Some(from) {
+        if self.leader != Some(from) || self.unreachable {
             self.follow(Some(from), out);
         }
         self.elapsed = 0;
@@ -179,12 +209,13 @@ impl<R: Rules> Raft<R> {
 
     /// Won: lead, and begin with an entry of the own term, for only that lets earlier ones commit (§8).
     fn lead(&mut self, out: Out) {
-        let others: Vec<NodeId> = self.others();
+        let others = self.membership().nodes().into_iter().filter(|&node| node != self.config.id);
+        let others: Vec<NodeId> = others.collect();
         self.leader = Some(self.config.id);
         self.elapsed = 0;
         let uncommitted = self.log.range(self.commit.next(), self.log.last().index);
         let bytes = uncommitted.map(|entry| entry.data.len()).sum();
-        self.part = Part::Leader(Leader::new(&others, self.log.last().index.next(), bytes));
+        self.part = Part::Leader(Box::new(Leader::new(&others, self.log.last().index.next(), bytes)));
         let ballot = Ballot { round: self.term.0, node: self.config.id };
         let id = LogId { ballot, index: self.log.last().index.next() };
         let noop = Entry { id, kind: EntryKind::Noop, data: bytes::Bytes::new() };
@@ -192,11 +223,7 @@ impl<R: Rules> Raft<R> {
     }
 
     fn is_quorum(&self, nodes: &BTreeSet<NodeId>) -> bool {
-        self.voters.any_quorum(|node| nodes.contains(&node))
-    }
-
-    pub(crate) fn others(&self) -> Vec<NodeId> {
-        self.voters.nodes().iter().copied().filter(|&node| node != self.config.id).collect()
+        self.membership().any_quorum(|node| nodes.contains(&node))
     }
 
     /// Reads that can no longer be confirmed under this leadership.

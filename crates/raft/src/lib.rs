@@ -33,7 +33,6 @@
 //! 4. `matched` of a follower is how far its log has been compared with the *current* leader's; its commit index never passes it.
 //! 5. An append is acknowledged only after everything written so far is durable.
 //!
-//! Membership is fixed for now: a group's voters are given when it is set up.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -41,10 +40,13 @@ extern crate alloc;
 
 mod core;
 mod election;
+mod lease;
+mod membership;
 mod message;
 mod reads;
 mod replication;
 mod rules;
+mod transfer;
 
 pub use crate::core::Raft;
 pub use message::{Body, Message, Term};

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 use quorate_protocol::codec::{Decode, Encode, Malformed, Reader, Writer};
-use quorate_protocol::{Entry, Index, LogId};
+use quorate_protocol::{Entry, Index, LogId, Membership};
 
 /// A term: numbers the leaderships, at most one leader in each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,9 @@ pub enum Body {
     Vote {
         /// The candidate's last entry.
         last: LogId,
+        /// The leader itself asked the candidate to take over (dissertation §3.10): that a leader is heard is no
+        /// reason to refuse.
+        transfer: bool,
     },
     /// The answer.
     VoteReply {
@@ -72,6 +75,9 @@ pub enum Body {
         prev: Index,
         /// The follower's last entry that might agree.
         hint: LogId,
+        /// The follower's disk has lost entries after `hint` that it had acknowledged: what it matched before counts
+        /// no more.
+        lost: bool,
     },
     /// I lead, and you are in the group.
     Heartbeat {
@@ -87,11 +93,15 @@ pub enum Body {
         /// The heartbeat's commit index could not be taken, for the log has not been compared that far: the
         /// follower has restarted since it acknowledged it, and must be asked again.
         unsure: bool,
+        /// The follower's [`Config::priority`](quorate_protocol::Config::priority).
+        priority: u8,
     },
     /// The state machine's image attached stands at `id`. InstallSnapshot, §7.
     Snapshot {
         /// Where it stands.
         id: LogId,
+        /// The membership in force there.
+        membership: Membership,
     },
     /// A message of an older term arrived: that term is over.
     Stale,
@@ -116,6 +126,8 @@ pub enum Body {
         /// The index.
         index: Index,
     },
+    /// Campaign at once: the leader hands over. TimeoutNow, dissertation §3.10.
+    TimeoutNow,
 }
 
 impl Encode for Message {
@@ -130,9 +142,10 @@ impl Encode for Message {
                 out.u8(2);
                 out.bool(*granted);
             }
-            Body::Vote { last } => {
+            Body::Vote { last, transfer } => {
                 out.u8(3);
                 last.encode(out);
+                out.bool(*transfer);
             }
             Body::VoteReply { granted } => {
                 out.u8(4);
@@ -148,24 +161,27 @@ impl Encode for Message {
                 out.u8(6);
                 matched.encode(out);
             }
-            Body::Rejected { prev, hint } => {
+            Body::Rejected { prev, hint, lost } => {
                 out.u8(7);
                 prev.encode(out);
                 hint.encode(out);
+                out.bool(*lost);
             }
             Body::Heartbeat { commit, round } => {
                 out.u8(8);
                 commit.encode(out);
                 out.u64(*round);
             }
-            Body::HeartbeatReply { round, unsure } => {
+            Body::HeartbeatReply { round, unsure, priority } => {
                 out.u8(9);
                 out.u64(*round);
                 out.bool(*unsure);
+                out.u8(*priority);
             }
-            Body::Snapshot { id } => {
+            Body::Snapshot { id, membership } => {
                 out.u8(10);
                 id.encode(out);
+                membership.encode(out);
             }
             Body::Stale => out.u8(11),
             Body::Forward { stream, number, proposals } => {
@@ -184,6 +200,7 @@ impl Encode for Message {
                 out.u64(*token);
                 index.encode(out);
             }
+            Body::TimeoutNow => out.u8(15),
         }
     }
 }
@@ -194,7 +211,7 @@ impl Decode for Message {
         let body = match input.u8()? {
             1 => Body::PreVote { last: LogId::decode(input)? },
             2 => Body::PreVoteReply { granted: input.bool()? },
-            3 => Body::Vote { last: LogId::decode(input)? },
+            3 => Body::Vote { last: LogId::decode(input)?, transfer: input.bool()? },
             4 => Body::VoteReply { granted: input.bool()? },
             5 => {
                 let prev = LogId::decode(input)?;
@@ -202,10 +219,16 @@ impl Decode for Message {
                 Body::Append { prev, commit, entries: input.list()? }
             }
             6 => Body::Accepted { matched: Index::decode(input)? },
-            7 => Body::Rejected { prev: Index::decode(input)?, hint: LogId::decode(input)? },
+            7 => {
+                let (prev, hint) = (Index::decode(input)?, LogId::decode(input)?);
+                Body::Rejected { prev, hint, lost: input.bool()? }
+            }
             8 => Body::Heartbeat { commit: Index::decode(input)?, round: input.u64()? },
-            9 => Body::HeartbeatReply { round: input.u64()?, unsure: input.bool()? },
-            10 => Body::Snapshot { id: LogId::decode(input)? },
+            9 => {
+                let (round, unsure) = (input.u64()?, input.bool()?);
+                Body::HeartbeatReply { round, unsure, priority: input.u8()? }
+            }
+            10 => Body::Snapshot { id: LogId::decode(input)?, membership: Membership::decode(input)? },
             11 => Body::Stale,
             12 => {
                 let (stream, number) = (input.u64()?, input.u64()?);
@@ -219,6 +242,7 @@ impl Decode for Message {
             }
             13 => Body::ReadIndex { token: input.u64()? },
             14 => Body::ReadIndexReply { token: input.u64()?, index: Index::decode(input)? },
+            15 => Body::TimeoutNow,
             _ => return Err(Malformed("raft message")),
         };
         Ok(Message { term, body })

@@ -24,14 +24,24 @@ const MAX_WAITING: usize = 4096;
 type Asked = (NodeId, u64);
 
 /// The reads a leader has in hand.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct LeaderReads {
     /// Arrived since the last round began.
     waiting: Vec<Asked>,
     /// Rounds begun.
     round: u64,
-    /// The round in flight: the commit index when it began, and whom it is for.
-    flying: Option<(Index, Vec<Asked>)>,
+    /// The round in flight.
+    flying: Option<Round>,
+}
+
+/// A round that waits to be confirmed.
+#[derive(Clone, Debug, Hash)]
+struct Round {
+    number: u64,
+    /// The commit index when it began.
+    index: Index,
+    /// Whom it is for.
+    asked: Vec<Asked>,
 }
 
 impl LeaderReads {
@@ -39,16 +49,22 @@ impl LeaderReads {
         self.round
     }
 
+    /// Count one more round, and answer its number.
+    pub fn next_round(&mut self) -> u64 {
+        self.round += 1;
+        self.round
+    }
+
     /// Give up on everything; answers the reads of `own` among it.
     pub fn fail_all(&mut self, own: NodeId) -> Vec<ReadId> {
-        let flying = self.flying.take().map(|(_, asked)| asked).unwrap_or_default();
+        let flying = self.flying.take().map(|round| round.asked).unwrap_or_default();
         let all = flying.into_iter().chain(core::mem::take(&mut self.waiting));
         all.filter(|(node, _)| *node == own).map(|(_, id)| ReadId(id)).collect()
     }
 }
 
 /// The questions a follower has put to its leader.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct FollowerReads {
     next_token: u64,
     /// Question → read, and the ticks it has waited.
@@ -94,6 +110,12 @@ impl<R: Rules> Raft<R> {
 
     /// A read of `node`'s, at the leader.
     pub(crate) fn read_for(&mut self, node: NodeId, name: u64, out: Out) {
+        if self.leases() && self.holds_lease(self.membership()) {
+            let committed = self.term_at(self.commit);
+            if R::may_read(committed, self.term) {
+                return self.answer_read(node, name, self.commit, out);
+            }
+        }
         let Part::Leader(leader) = &mut self.part else { return };
         if leader.reads.waiting.len() >= MAX_WAITING {
             if node == self.config.id {
@@ -113,8 +135,8 @@ impl<R: Rules> Raft<R> {
         if reads.waiting.is_empty() || reads.flying.is_some() || !R::may_read(committed, self.term) {
             return;
         }
-        reads.round += 1;
-        reads.flying = Some((commit, core::mem::take(&mut reads.waiting)));
+        let number = reads.next_round();
+        reads.flying = Some(Round { number, index: commit, asked: core::mem::take(&mut reads.waiting) });
         self.broadcast_heartbeat(out);
         self.confirm_round(out);
     }
@@ -122,19 +144,23 @@ impl<R: Rules> Raft<R> {
     /// Finish the round in flight if a quorum has confirmed it.
     pub(crate) fn confirm_round(&mut self, out: Out) {
         let Part::Leader(leader) = &mut self.part else { return };
-        let (id, round) = (self.config.id, leader.reads.round);
-        let confirmed = self.voters.any_quorum(|node| node == id || leader.peers[&node].round >= round);
+        let Some(number) = leader.reads.flying.as_ref().map(|round| round.number) else { return };
+        let id = self.config.id;
+        let said = |node| leader.peers.get(&node).is_some_and(|peer| peer.round >= number);
+        let confirmed = self.members.current().any_quorum(|node| node == id || said(node));
         if !confirmed && R::read_needs_quorum() {
             return;
         }
-        let Some((index, asked)) = leader.reads.flying.take() else { return };
-        for (node, name) in asked {
-            match node == id {
-                true => out.push(Effect::ReadReady { id: ReadId(name), index }),
-                false => self.send(node, Body::ReadIndexReply { token: name, index }, Seq(0), out),
-            }
-        }
+        let Some(Round { index, asked, .. }) = leader.reads.flying.take() else { return };
+        asked.into_iter().for_each(|(node, name)| self.answer_read(node, name, index, out));
         self.start_round(out);
+    }
+
+    fn answer_read(&self, node: NodeId, name: u64, index: Index, out: Out) {
+        match node == self.config.id {
+            true => out.push(Effect::ReadReady { id: ReadId(name), index }),
+            false => self.send(node, Body::ReadIndexReply { token: name, index }, Seq(0), out),
+        }
     }
 
     /// The leader's answer to a question of ours.

@@ -10,21 +10,23 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use quorate_protocol::{
-    Ballot, DropReason, Effect, Entry, EntryKind, Index, LogId, NodeId, Pace, Progress, Seq, Violation,
-    WriteOp,
+    Ballot, DropReason, Effect, Entry, EntryKind, Index, LogId, Membership, NodeId, Pace, Progress, Seq,
+    Violation, WriteOp,
 };
 
 use crate::core::{Out, Part, Raft};
+use crate::lease::Lease;
 use crate::message::{Body, Term};
 use crate::reads::LeaderReads;
 use crate::rules::Rules;
+use crate::transfer::Transfer;
 
 /// Heartbeat intervals without acknowledgement of what is in flight before it is taken to be lost, if the
 /// peer is heard otherwise. Intervals, and not heartbeats: rounds of reads send as many of those as they like.
 const STALLED_HEARTBEATS: u32 = 3;
 
 /// What only a leader knows.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader {
     pub peers: BTreeMap<NodeId, Peer>,
     /// The own log is durable up to here.
@@ -35,14 +37,18 @@ pub(crate) struct Leader {
     uncommitted_bytes: usize,
     pub heartbeat_elapsed: u32,
     pub reads: LeaderReads,
+    pub lease: Lease,
+    pub transfer: Option<Transfer>,
     /// The last forwarded message taken from each stream of each peer in this term.
     streams: BTreeMap<(NodeId, u64), u64>,
 }
 
 /// A peer's progress, with what Raft adds to it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Peer {
     progress: Progress,
+    /// Its [`Config::priority`](quorate_protocol::Config::priority), as far as it has said.
+    pub priority: u8,
     /// The commit index it was last told.
     told_commit: Index,
     /// Heartbeat intervals since something in flight was last acknowledged.
@@ -65,6 +71,12 @@ impl core::ops::DerefMut for Peer {
 }
 
 impl Peer {
+    /// A peer of which nothing is known but that our log ends before `next`.
+    pub fn new(next: Index) -> Self {
+        let progress = Progress::new(next);
+        Peer { progress, priority: 0, told_commit: Index(0), stalled: 0, handed_over: false }
+    }
+
     fn waits(&self) -> bool {
         self.progress.waits() || (self.handed_over && matches!(self.pace, Pace::Snapshot { .. }))
     }
@@ -83,15 +95,15 @@ impl Peer {
 
 impl Leader {
     pub fn new(others: &[NodeId], next: Index, uncommitted_bytes: usize) -> Self {
-        let peer =
-            || Peer { progress: Progress::new(next), told_commit: Index(0), stalled: 0, handed_over: false };
         Leader {
-            peers: others.iter().map(|&node| (node, peer())).collect(),
+            peers: others.iter().map(|&node| (node, Peer::new(next))).collect(),
             own: Index(0),
             writing: VecDeque::new(),
             uncommitted_bytes,
             heartbeat_elapsed: 0,
             reads: LeaderReads::default(),
+            lease: Lease::default(),
+            transfer: None,
             streams: BTreeMap::new(),
         }
     }
@@ -116,6 +128,9 @@ impl Leader {
 impl<R: Rules> Raft<R> {
     pub(crate) fn propose(&mut self, proposals: Vec<Bytes>, out: Out) {
         match (&mut self.part, self.leader) {
+            (Part::Leader(leader), _) if leader.transfer.is_some() => {
+                out.push(Effect::Dropped { proposals, reason: DropReason::NoLeader });
+            }
             (Part::Leader(leader), _) => {
                 if leader.uncommitted_bytes > self.config.max_uncommitted_bytes {
                     return out.push(Effect::Dropped { proposals, reason: DropReason::Overloaded });
@@ -152,7 +167,7 @@ impl<R: Rules> Raft<R> {
 
     pub(crate) fn append_own(&mut self, entries: Vec<Entry>, out: Out) {
         let Some(last) = entries.last().map(|entry| entry.id.index) else { return };
-        entries.iter().cloned().for_each(|entry| self.log.push(entry));
+        self.extend(&entries);
         let seq = self.write(vec![WriteOp::Append(entries)], out);
         let Part::Leader(leader) = &mut self.part else { return };
         leader.writing.push_back((seq, last));
@@ -176,14 +191,19 @@ impl<R: Rules> Raft<R> {
         peer.stalled = 0;
         if peer.acknowledged(matched) {
             self.advance_commit(out);
+            self.tell_target(out);
         }
         self.replicate(from, out);
     }
 
-    pub(crate) fn rejected(&mut self, from: NodeId, prev: Index, hint: LogId, out: Out) {
+    pub(crate) fn rejected(&mut self, from: NodeId, prev: Index, hint: LogId, lost: bool, out: Out) {
         let last = self.log.last().index;
         let Part::Leader(leader) = &mut self.part else { return };
         let Some(peer) = leader.peers.get_mut(&from).filter(|_| prev <= last) else { return };
+        if lost && peer.lost(hint.index) {
+            peer.stalled = 0;
+            return self.replicate(from, out);
+        }
         // Skip the terms that cannot agree: each rejection rules out at least one (§5.3), and always the entry
         // rejected, or a probe that ends at the base of our log would be repeated for ever.
         let agree = self.log.last_at_or_below(hint.index.min(prev), hint.ballot.round);
@@ -199,6 +219,8 @@ impl<R: Rules> Raft<R> {
         {
             progress.probe();
             self.replicate(peer, out);
+        } else if self.leader == Some(peer) {
+            self.leader_unreachable();
         }
     }
 
@@ -206,8 +228,9 @@ impl<R: Rules> Raft<R> {
     fn advance_commit(&mut self, out: Out) {
         let Part::Leader(leader) = &self.part else { return };
         let id = self.config.id;
-        let held = |node| if node == id { leader.own } else { leader.peers[&node].matched };
-        let Some(index) = self.voters.reached(held) else { return };
+        let matched = |node| leader.peers.get(&node).map_or(Index(0), |peer| peer.matched);
+        let held = |node| if node == id { leader.own } else { matched(node) };
+        let Some(index) = self.membership().reached(held) else { return };
         if index <= self.commit || !R::may_commit(self.term_at(index), self.term) {
             return;
         }
@@ -218,10 +241,16 @@ impl<R: Rules> Raft<R> {
         }
         self.replicate_all(out);
         self.start_round(out);
+        self.membership_committed(out);
     }
 
     pub(crate) fn broadcast_heartbeat(&mut self, out: Out) {
+        let (leases, clock) = (self.leases(), self.clock);
         let Part::Leader(leader) = &mut self.part else { return };
+        if leases {
+            let round = leader.reads.next_round();
+            leader.lease.sent(round, clock);
+        }
         let round = leader.reads.round();
         let told = self.commit;
         let beat = |(&to, peer): (&NodeId, &mut Peer)| {
@@ -233,9 +262,10 @@ impl<R: Rules> Raft<R> {
         beats.into_iter().for_each(|(to, body)| self.send(to, body, self.meta_seq, out));
     }
 
-    pub(crate) fn heartbeat_reply(&mut self, from: NodeId, round: u64, unsure: bool, out: Out) {
+    pub(crate) fn heartbeat_reply(&mut self, from: NodeId, round: u64, unsure: bool, priority: u8, out: Out) {
         let Part::Leader(leader) = &mut self.part else { return };
         let Some(peer) = leader.peers.get_mut(&from) else { return };
+        peer.priority = priority;
         peer.round = peer.round.max(round);
         // A follower that has restarted does not know how far its log agrees, though we do: a probe tells it.
         let forgot = unsure && peer.pace == Pace::Replicate && peer.inflight() == 0;
@@ -247,13 +277,13 @@ impl<R: Rules> Raft<R> {
         self.confirm_round(out);
     }
 
-    pub(crate) fn snapshot_ready(&mut self, to: NodeId, id: LogId, out: Out) {
+    pub(crate) fn snapshot_ready(&mut self, to: NodeId, id: LogId, membership: Membership, out: Out) {
         let Part::Leader(leader) = &mut self.part else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
         if let Pace::Snapshot { at } = &mut peer.pace {
             *at = Some(id.index);
             (peer.stalled, peer.handed_over) = (0, false);
-            self.send(to, Body::Snapshot { id }, self.meta_seq, out);
+            self.send(to, Body::Snapshot { id, membership }, self.meta_seq, out);
         }
     }
 
@@ -269,7 +299,9 @@ impl<R: Rules> Raft<R> {
     }
 
     fn replicate_all(&mut self, out: Out) {
-        self.others().into_iter().for_each(|peer| self.replicate(peer, out));
+        let Part::Leader(leader) = &self.part else { return };
+        let peers: Vec<NodeId> = leader.peers.keys().copied().collect();
+        peers.into_iter().for_each(|peer| self.replicate(peer, out));
     }
 
     /// Send a peer what it may be sent now.
@@ -287,6 +319,10 @@ impl<R: Rules> Raft<R> {
         }
         let before = peer.next.prev();
         let Some(ballot) = self.log.ballot(before) else {
+            // An image is work: not for one that is not there.
+            if !peer.active {
+                return false;
+            }
             peer.snapshot();
             peer.handed_over = false;
             out.push(Effect::SendSnapshot(to));
@@ -340,10 +376,10 @@ impl<R: Rules> Raft<R> {
         if prev.index <= self.commit && known.is_some_and(|ballot| ballot != prev.ballot) {
             return self.contradicted();
         }
-        if prev.index > self.commit && known != Some(prev.ballot) {
+        if prev.index > self.commit && !R::may_follow(known, prev.ballot) {
             let hint = self.log.last_at_or_below(prev.index, prev.ballot.round);
-            let after = self.meta_seq;
-            return self.send(from, Body::Rejected { prev: prev.index, hint }, after, out);
+            let (after, lost) = (self.meta_seq, self.lacks());
+            return self.send(from, Body::Rejected { prev: prev.index, hint, lost }, after, out);
         }
         let matched = Index(prev.index.0 + entries.len() as u64);
         if !self.take(entries, out) {
@@ -374,15 +410,24 @@ impl<R: Rules> Raft<R> {
         let new = entries[first..].to_vec();
         if from <= self.log.last().index {
             self.log.truncate_from(from);
+            self.membership_cut_back(from);
         }
         self.matched = self.matched.min(self.log.last().index);
-        new.iter().cloned().for_each(|entry| self.log.push(entry));
+        self.extend(&new);
         self.write(vec![WriteOp::Append(new)], out);
         true
     }
 
+    /// Add entries at the end, and take over the membership they bring.
+    fn extend(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.log.push(entry.clone());
+            self.adopt(entry);
+        }
+    }
+
     fn contradicted(&mut self) {
-        self.violation = Some(Violation("LeaderCompleteness: a leader contradicts a committed entry"));
+        self.violate("LeaderCompleteness: a leader contradicts a committed entry");
     }
 
     /// Entries follow `prev` densely, in ascending terms, none beyond this one.
@@ -402,11 +447,13 @@ impl<R: Rules> Raft<R> {
             return;
         }
         self.commit_to(R::may_apply(commit, self.matched).min(self.log.last().index), out);
-        let unsure = commit > self.commit;
-        self.send(from, Body::HeartbeatReply { round, unsure }, self.meta_seq, out);
+        self.promise_to(from);
+        let unsure = commit > self.commit || self.lacks();
+        let priority = self.config.priority;
+        self.send(from, Body::HeartbeatReply { round, unsure, priority }, self.meta_seq, out);
     }
 
-    pub(crate) fn snapshot(&mut self, from: NodeId, id: LogId, out: Out) {
+    pub(crate) fn snapshot(&mut self, from: NodeId, id: LogId, membership: Membership, out: Out) {
         if !self.heard_leader(from, out) {
             return;
         }
@@ -417,6 +464,7 @@ impl<R: Rules> Raft<R> {
                 self.commit_to(id.index, out);
             } else {
                 self.log.reset(id);
+                self.members.reset(membership);
                 self.commit = id.index;
                 self.matched = id.index;
                 out.push(Effect::InstallSnapshot(id));

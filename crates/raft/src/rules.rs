@@ -4,12 +4,17 @@
 //! the paper each one is, and a simulator can run the very same machinery with one rule broken, to prove
 //! that its checkers would notice. Production runs [`Paper`], which overrides nothing.
 
-use quorate_protocol::{Index, LogId};
+use quorate_protocol::{Ballot, Index, LogId, Membership, NodeId};
 
 use crate::message::Term;
 
 /// Raft's rules. The provided methods are the paper's; overriding one makes a known-bad variant.
 pub trait Rules {
+    /// "Each server will vote for at most one candidate in a given term, on a first-come-first-served basis" (§5.2).
+    fn may_choose(vote: Option<NodeId>, candidate: NodeId) -> bool {
+        vote.is_none_or(|chosen| chosen == candidate)
+    }
+
     /// "If the logs have last entries with different terms, then the log with the later term is more
     /// up-to-date. If the logs end with the same term, then whichever log is longer is more up-to-date."
     /// A voter denies its vote if its own log is more up to date (§5.4.1).
@@ -17,10 +22,28 @@ pub trait Rules {
         (candidate.ballot.round, candidate.index) >= (own.ballot.round, own.index)
     }
 
+    /// A follower appends only what follows an entry it has: "if the follower does not find an entry in its log with
+    /// the same index and term, then it refuses the new entries" (§5.3).
+    fn may_follow(known: Option<Ballot>, prev: Ballot) -> bool {
+        known == Some(prev)
+    }
+
     /// "Raft never commits log entries from previous terms by counting replicas. Only log entries from the
     /// leader's current term are committed by counting replicas" (§5.4.2).
     fn may_commit(entry: Term, current: Term) -> bool {
         entry == current
+    }
+
+    /// How far a follower may take the leader's commit index: "min(leaderCommit, index of last new entry)"
+    /// (figure 2), and no further than its log has been found to agree with this leader's.
+    fn may_apply(commit: Index, matched: Index) -> Index {
+        commit.min(matched)
+    }
+
+    /// What a log has durably held counts in its owner's vote even while the disk cannot give it back: others may
+    /// count on it (Alagappan and others, "Protocol-Aware Recovery", FAST 2018).
+    fn heeds_what_was_held() -> bool {
+        true
     }
 
     /// "A leader must have the latest information on which entries are committed": it has it once an entry
@@ -35,10 +58,47 @@ pub trait Rules {
         true
     }
 
-    /// How far a follower may take the leader's commit index: "min(leaderCommit, index of last new entry)"
-    /// (figure 2), and no further than its log has been found to agree with this leader's.
-    fn may_apply(commit: Index, matched: Index) -> Index {
-        commit.min(matched)
+    /// Where a node's questions about reads begin to be counted: somewhere else in each life, or an answer to an
+    /// earlier life's question would be taken for an answer to a later one's (etcd issue 20418).
+    fn first_question(drawn: u64) -> u64 {
+        drawn
+    }
+
+    /// For how many of its ticks, from the one in which a heartbeat went out, a leader may count on the votes of
+    /// those who answered it: a voter keeps its promise for an election timeout of its own ticks, of which the first
+    /// may be nearly over, and its clock may be the faster one (§8; dissertation §6.4.1).
+    fn lease_ticks(election_ticks: u32, drift_percent: u8) -> u32 {
+        election_ticks.saturating_sub(1) * 100 / (100 + u32::from(drift_percent))
+    }
+
+    /// A voter that has restarted does not know whether it promised anything: it refuses candidates for as long as
+    /// any promise of its former life can last.
+    fn keeps_promises_over_restarts() -> bool {
+        true
+    }
+
+    /// A leader that has asked another to take over has no lease any more, for the votes of that campaign are not
+    /// refused.
+    fn gives_up_lease_to_transfer() -> bool {
+        true
+    }
+
+    /// The membership on the way to `target`: joint, so that "separate majorities from both the old and new
+    /// configurations" are needed (§6).
+    fn towards(current: &Membership, target: &Membership) -> Membership {
+        current.towards(target)
+    }
+
+    /// A change may begin once an entry of the leader's own term is committed (Ongaro's correction of 2015 to
+    /// dissertation §4.1); `since` is where the membership in force was appended, which must be committed as well.
+    fn may_change(committed: (Index, Term), since: Index, current: Term) -> bool {
+        committed.1 == current && since <= committed.0
+    }
+
+    /// Whether a node asks if it could win before it begins a term (dissertation §9.6). Safety does not rest on it; the
+    /// papers' figures are of Raft without.
+    fn asks_first() -> bool {
+        true
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_protocol::codec::{Encode, Reader, Writer};
-use quorate_protocol::{Ballot, Entry, EntryKind, Index, LogId, NodeId, Random};
+use quorate_protocol::{Ballot, Entry, EntryKind, Index, LogId, Membership, NodeId, Random};
 use quorate_raft::{Body, Message, Term};
 
 fn id(random: &mut Random) -> LogId {
@@ -20,31 +20,39 @@ fn entry(random: &mut Random) -> Entry {
     Entry { id: id(random), kind, data: data(random) }
 }
 
+fn membership(random: &mut Random) -> Membership {
+    let mut some =
+        |from: u64| (0..4).map(|at| NodeId(from + at)).filter(|_| random.percent(60)).collect::<Vec<_>>();
+    let settled = Membership::new(some(1), some(3));
+    settled.towards(&Membership::new(some(2), some(5)))
+}
+
 /// One of each kind in turn, with anything in it.
 fn message(kind: u64, random: &mut Random) -> Message {
     let (granted, number, index) = (random.percent(50), random.next_u64(), Index(random.next_u64()));
     let many = random.below(4);
-    let body = match kind % 14 {
+    let body = match kind % 15 {
         0 => Body::PreVote { last: id(random) },
         1 => Body::PreVoteReply { granted },
-        2 => Body::Vote { last: id(random) },
+        2 => Body::Vote { last: id(random), transfer: granted },
         3 => Body::VoteReply { granted },
         4 => {
             let entries = (0..many).map(|_| entry(random)).collect();
             Body::Append { prev: id(random), entries, commit: index }
         }
         5 => Body::Accepted { matched: index },
-        6 => Body::Rejected { prev: index, hint: id(random) },
+        6 => Body::Rejected { prev: index, hint: id(random), lost: granted },
         7 => Body::Heartbeat { commit: index, round: number },
-        8 => Body::HeartbeatReply { round: number, unsure: granted },
-        9 => Body::Snapshot { id: id(random) },
+        8 => Body::HeartbeatReply { round: number, unsure: granted, priority: number as u8 },
+        9 => Body::Snapshot { id: id(random), membership: membership(random) },
         10 => Body::Stale,
         11 => {
             let proposals = (0..many).map(|_| data(random)).collect();
             Body::Forward { stream: number, number, proposals }
         }
         12 => Body::ReadIndex { token: number },
-        _ => Body::ReadIndexReply { token: number, index },
+        13 => Body::ReadIndexReply { token: number, index },
+        _ => Body::TimeoutNow,
     };
     Message { term: Term(random.next_u64()), body }
 }
@@ -58,7 +66,7 @@ fn bytes(message: &Message) -> Bytes {
 #[test]
 fn what_is_written_is_read_back() {
     let mut random = Random::new(1);
-    for kind in 0..1_400 {
+    for kind in 0..1_500 {
         let message = message(kind, &mut random);
         assert_eq!(Reader::whole(bytes(&message)), Ok(message));
     }
@@ -67,7 +75,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn every_truncation_is_refused() {
     let mut random = Random::new(2);
-    for kind in 0..140 {
+    for kind in 0..150 {
         let whole = bytes(&message(kind, &mut random));
         for len in 0..whole.len().min(200) {
             let cut = Reader::whole::<Message>(whole.slice(..len));

@@ -132,7 +132,7 @@ fn leader() -> Raft {
 fn answers_about_entries_that_never_were_are_dropped() {
     let mut raft = leader();
     receive(&mut raft, 1, 1, Body::Accepted { matched: Index(u64::MAX) });
-    receive(&mut raft, 1, 1, Body::Rejected { prev: Index(u64::MAX), hint: id(u64::MAX, 1) });
+    receive(&mut raft, 1, 1, Body::Rejected { prev: Index(u64::MAX), hint: id(u64::MAX, 1), lost: false });
     assert_eq!(raft.check(), Ok(()));
     assert_eq!(raft.status().commit, Index(0));
 }
@@ -162,11 +162,15 @@ fn a_leader_that_contradicts_what_is_committed_is_a_violation() {
 }
 
 #[test]
-fn strangers_are_ignored() {
+fn nobody_and_oneself_are_ignored_but_a_stranger_may_lead() {
+    let heartbeat = || Body::Heartbeat { commit: Index(0), round: 0 };
     let mut raft = follower::<Paper>(&[1]);
-    for from in [0, 3, 4] {
-        let effects = receive(&mut raft, from, 9, Body::Heartbeat { commit: Index(0), round: 0 });
-        assert!(effects.is_empty());
+    for from in [0, 3] {
+        assert!(receive(&mut raft, from, 9, heartbeat()).is_empty());
     }
     assert_eq!(raft.status().promised.round, 1);
+    // "A server accepts AppendEntries requests from a leader that is not part of the server's latest
+    // configuration" (dissertation §4.1): it may have missed the change that made it one.
+    receive(&mut raft, 4, 9, heartbeat());
+    assert_eq!((raft.status().promised.round, raft.status().leader), (9, Some(quorate_protocol::NodeId(4))));
 }

@@ -81,7 +81,8 @@ pub enum Input<M> {
     },
     /// The state machine's durable checkpoint covers the log up to here.
     Checkpointed(Index),
-    /// The membership ought to be this settled one. To be repeated until the status says so; only a leader acts on it.
+    /// The membership ought to be this settled one. The replica remembers it, and asks for it again, whenever it leads,
+    /// until it holds; a later wish replaces an earlier one.
     Change(Membership),
     /// Hand the leadership over to this voter.
     Transfer(NodeId),
@@ -162,6 +163,9 @@ pub struct Replica<C: Consensus> {
     /// Entries up to here have been handed out.
     handed_out: Index,
     checkpointed: Index,
+    role: Role,
+    /// What the membership ought to be, until it is.
+    desired: Option<Membership>,
     effects: Vec<Effect<C::Message>>,
 }
 
@@ -179,6 +183,8 @@ impl<C: Consensus> Replica<C> {
             retention: Retention::new(limits.retain_entries, limits.retain_bytes),
             handed_out,
             checkpointed: Index(0),
+            role: Role::Follower,
+            desired: None,
             effects: Vec::new(),
         }
     }
@@ -226,7 +232,10 @@ impl<C: Consensus> Replica<C> {
                 let upto = self.checkpointed.min(self.retention.floor());
                 self.drive(Event::Compact(upto), out);
             }
-            Input::Change(target) => self.drive(Event::Change(target), out),
+            Input::Change(target) => {
+                self.desired = Some(target);
+                self.change(out);
+            }
             Input::Transfer(to) => self.drive(Event::Transfer(to), out),
         }
         self.ask(out);
@@ -244,6 +253,21 @@ impl<C: Consensus> Replica<C> {
             out.push(Output::ReadFailed(expired));
         }
         self.drive(Event::Tick, out);
+        if self.desired.is_some() && self.now.is_multiple_of(self.limits.retry_ticks.max(1)) {
+            self.change(out);
+        }
+    }
+
+    /// Ask for the membership desired, unless it holds. Only a leader's core would heed it.
+    fn change(&mut self, out: &mut Vec<Output<C::Message>>) {
+        let Some(target) = self.desired.take() else { return };
+        if self.core.status().membership == target {
+            return;
+        }
+        if self.role == Role::Leader {
+            self.drive(Event::Change(target.clone()), out);
+        }
+        self.desired = Some(target);
     }
 
     fn propose(&mut self, proposals: Vec<Bytes>, out: &mut Vec<Output<C::Message>>) {
@@ -327,6 +351,7 @@ impl<C: Consensus> Replica<C> {
             Effect::Role { role, round, leader } => {
                 let found = leader.is_some() && self.leader != leader;
                 self.leader = leader;
+                self.role = role;
                 out.push(Output::Role { role, round, leader });
                 return found;
             }

@@ -4,7 +4,7 @@ pub mod chaos;
 
 use std::marker::PhantomData;
 
-use quorate_golden::{Claims, Dialect, show_data};
+use quorate_golden::{Claims, Dialect, show_data, show_membership};
 use quorate_protocol::{Ballot, LogId, NodeId};
 use quorate_raft::{Body, Message, Paper, Raft, Rules};
 
@@ -34,13 +34,15 @@ impl<R: Rules> Dialect for Spoken<R> {
             Body::Forward { .. } => "Forward",
             Body::ReadIndex { .. } => "ReadIndex",
             Body::ReadIndexReply { .. } => "ReadIndexReply",
+            Body::TimeoutNow => "TimeoutNow",
         }
     }
 
     fn show(message: &Message) -> String {
         let kind = Self::kind(message);
         let said = match &message.body {
-            Body::PreVote { last } | Body::Vote { last } => format!("last={}", id(*last)),
+            Body::PreVote { last } | Body::Vote { last, transfer: false } => format!("last={}", id(*last)),
+            Body::Vote { last, transfer: true } => format!("last={} transfer", id(*last)),
             Body::PreVoteReply { granted } | Body::VoteReply { granted } => {
                 if *granted { "granted" } else { "refused" }.into()
             }
@@ -50,13 +52,18 @@ impl<R: Rules> Dialect for Spoken<R> {
                 format!("prev={} commit={commit} [{}]", id(*prev), shown.join(" "))
             }
             Body::Accepted { matched } => format!("matched={matched}"),
-            Body::Rejected { prev, hint } => format!("prev={prev} hint={}", id(*hint)),
-            Body::Heartbeat { commit, round } => format!("commit={commit} reads={round}"),
-            Body::HeartbeatReply { round, unsure } => {
-                format!("reads={round}{}", if *unsure { " unsure" } else { "" })
+            Body::Rejected { prev, hint, lost } => {
+                format!("prev={prev} hint={}{}", id(*hint), if *lost { " lost" } else { "" })
             }
-            Body::Snapshot { id: at } => format!("at={}", id(*at)),
-            Body::Stale => String::new(),
+            Body::Heartbeat { commit, round } => format!("commit={commit} reads={round}"),
+            Body::HeartbeatReply { round, unsure, priority } => {
+                let priority = if *priority > 0 { format!(" priority={priority}") } else { String::new() };
+                format!("reads={round}{}{priority}", if *unsure { " unsure" } else { "" })
+            }
+            Body::Snapshot { id: at, membership } => {
+                format!("at={} ({})", id(*at), show_membership(membership))
+            }
+            Body::Stale | Body::TimeoutNow => String::new(),
             Body::Forward { number, proposals, .. } => {
                 let shown: Vec<_> = proposals.iter().map(|data| String::from_utf8_lossy(data)).collect();
                 format!("number={number} [{}]", shown.join(" "))
@@ -71,7 +78,7 @@ impl<R: Rules> Dialect for Spoken<R> {
         let round = message.term.0;
         let vote = |node| Claims { promised: Some(Ballot { round, node }), vote: true, holds: None };
         match &message.body {
-            Body::Vote { last } => Claims { holds: Some(last.index), ..vote(from) },
+            Body::Vote { last, .. } => Claims { holds: Some(last.index), ..vote(from) },
             Body::VoteReply { granted: true } => vote(to),
             Body::Accepted { matched } => Claims { holds: Some(*matched), ..Claims::default() },
             _ => Claims::default(),
