@@ -1,5 +1,7 @@
 //! What survives a crash.
 
+use std::collections::BTreeSet;
+
 use quorate_protocol::{Ballot, Entry, EntryKind, Index, LogId, Membership, Recovered, WriteOp};
 
 /// A promise and a log, as a sequence of writes leaves them.
@@ -114,6 +116,8 @@ pub struct Disk {
     pub checkpoint: Image,
     /// The last entry of the log before it was damaged.
     pub held: LogId,
+    /// Entries that cannot be read any more. Their owner answers for them all the same, by [`Disk::held`].
+    pub damaged: BTreeSet<LogId>,
 }
 
 impl Disk {
@@ -136,12 +140,12 @@ impl Disk {
         if (last.ballot.round, last.index) > (self.held.ballot.round, self.held.index) {
             self.held = last;
         }
-        self.log.entries.truncate(keep);
+        self.damaged.extend(self.log.entries.drain(keep..).map(|entry| entry.id));
     }
 
-    /// Whether an entry survives a crash here: in the log, or in the checkpoint.
+    /// Whether an entry survives a crash here, in the log or in the checkpoint, or did until it was damaged.
     pub fn holds(&self, entry: &Entry) -> bool {
         let applied = entry.id.index.0.checked_sub(1).and_then(|at| self.checkpoint.entries.get(at as usize));
-        self.log.covers(entry.id) || applied == Some(entry)
+        self.log.covers(entry.id) || applied == Some(entry) || self.damaged.contains(&entry.id)
     }
 }

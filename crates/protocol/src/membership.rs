@@ -177,6 +177,12 @@ impl Memberships {
             .map_or(&self.base, |(_, membership)| membership)
     }
 
+    /// Whether `holds` for the one in force at `index` or for a later one.
+    pub fn any_since(&self, index: Index, holds: impl Fn(&Membership) -> bool) -> bool {
+        holds(self.at(index))
+            || self.later.iter().any(|(since, membership)| *since > index && holds(membership))
+    }
+
     /// An entry at `index` brings another.
     pub fn appended(&mut self, index: Index, membership: Membership) {
         debug_assert!(index > self.since(), "entries are appended in order");
@@ -240,6 +246,8 @@ mod tests {
         all.appended(Index(5), of(2));
         all.appended(Index(9), of(3));
         assert_eq!((all.at(Index(4)), all.at(Index(8)), all.current()), (&of(1), &of(2), &of(3)));
+        assert!(all.any_since(Index(5), |one| *one == of(2)) && all.any_since(Index(5), |one| *one == of(3)));
+        assert!(!all.any_since(Index(5), |one| *one == of(1)));
         all.purged(Index(6));
         assert_eq!((all.at(Index(4)), all.since()), (&of(2), Index(9)));
         assert!(all.truncated_from(Index(9)));

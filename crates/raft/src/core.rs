@@ -224,7 +224,7 @@ impl<R: Rules> Consensus for Raft<R> {
             (self.durable <= self.seq, "only writes asked for are durable"),
             (self.members.since() <= self.log.last().index, "the membership is one the log brought"),
             (
-                !self.lacks() || matches!(self.part, Part::Follower),
+                self.may_stand() || matches!(self.part, Part::Follower),
                 "who lacks entries it held does not campaign",
             ),
         ];
@@ -259,12 +259,17 @@ impl<R: Rules> Raft<R> {
 
     /// Whether the disk has lost entries that this log held, and they have not come back.
     pub(crate) fn lacks(&self) -> bool {
-        R::heeds_what_was_held() && age(self.held) > age(self.log.last())
+        age(self.held) > age(self.log.last())
+    }
+
+    /// Whether what the disk has lost allows to ask for votes.
+    pub(crate) fn may_stand(&self) -> bool {
+        !self.lacks() || !R::heeds_what_was_held()
     }
 
     /// The last entry this log is known to have held: what it answers for in votes.
     pub(crate) fn claim(&self) -> LogId {
-        if self.lacks() { self.held } else { self.log.last() }
+        if self.lacks() && R::heeds_what_was_held() { self.held } else { self.log.last() }
     }
 
     fn announce(&mut self, out: Out) {

@@ -68,9 +68,13 @@ impl<R: Rules> Raft<R> {
         heard && self.leader.is_some_and(|leader| leader != asker) || self.bound_against(asker)
     }
 
-    /// Whether this node may begin a term: its vote counts, and it has everything it ever held.
+    /// Whether this node may begin a term: it has everything it ever held, and its vote counts, or did in a membership
+    /// that may still be in force elsewhere. "A server that is not part of its own latest configuration should still
+    /// start new elections, as it might still be needed until the C_new entry is committed" (dissertation §4.2.2): it may be
+    /// the only one whose log is long enough.
     pub(crate) fn may_campaign(&self) -> bool {
-        self.membership().votes(self.config.id) && !self.lacks()
+        let own = self.config.id;
+        self.members.any_since(self.commit, |membership| membership.votes(own)) && self.may_stand()
     }
 
     /// The connection to the leader was lost. Its process may have ended, which this tells at once while silence

@@ -12,7 +12,7 @@ use std::path::Path;
 use common::Spoken;
 use common::chaos::chaos_with;
 use quorate_golden::{Detail, Planted, Script};
-use quorate_protocol::LogId;
+use quorate_protocol::{Ballot, Index, LogId, Membership, NodeId};
 use quorate_raft::{Paper, Rules, Term};
 
 /// Steps of a storm.
@@ -119,4 +119,117 @@ fn acknowledging_before_the_disk_is_caught() {
 fn forgetting_the_vote_is_caught() {
     let properties = ["votes for", "ElectionSafety", "goes back"];
     names(&caught_by_storms::<Paper>(Some(Planted::ForgetsPromise)), &properties);
+}
+
+/// A vote is given to whoever asks while no leader is known, as some textbooks have it.
+struct VotesAgain;
+
+impl Rules for VotesAgain {
+    fn may_choose(_: Option<NodeId>, _: NodeId) -> bool {
+        true
+    }
+}
+
+#[test]
+fn voting_twice_is_caught() {
+    names(&caught_by_storms::<VotesAgain>(None), &["votes for", "ElectionSafety"]);
+}
+
+/// A log is extended without looking at what it is extended from.
+struct ExtendsAnything;
+
+impl Rules for ExtendsAnything {
+    fn may_follow(known: Option<Ballot>, _: Ballot) -> bool {
+        known.is_some()
+    }
+}
+
+#[test]
+fn extending_without_the_consistency_check_is_caught() {
+    names(&caught_by_storms::<ExtendsAnything>(None), &["LogMatching", "StateMachineSafety"]);
+}
+
+/// The voters are replaced in one step.
+struct SkipsJoint;
+
+impl Rules for SkipsJoint {
+    fn towards(_: &Membership, target: &Membership) -> Membership {
+        target.clone()
+    }
+}
+
+#[test]
+fn changing_voters_without_the_joint_step_is_caught() {
+    let properties = ["ElectionSafety", "LeaderCompleteness", "StateMachineSafety", "Durable commit"];
+    names(&caught_by_storms::<SkipsJoint>(None), &properties);
+    // 1 and its new voters decide among themselves what the old ones know nothing of.
+    let demand = "expected members 1 1 4 5 from 1 2 3, but it is '1 4 5'";
+    names(&caught_by_script::<SkipsJoint>("joint_needs_both.txt"), &[demand]);
+}
+
+/// A second change begins before the first is settled, and before the leader's own entry is committed.
+struct ChangesTooSoon;
+
+impl Rules for ChangesTooSoon {
+    fn may_change(_: (Index, Term), _: Index, _: Term) -> bool {
+        true
+    }
+}
+
+#[test]
+fn changing_before_the_own_entry_is_committed_is_caught() {
+    let demand = "expected members 2 1 2 3 4, but it is '2 3 4 6 from 1 2 3 4'";
+    names(&caught_by_script::<ChangesTooSoon>("one_change_at_a_time.txt"), &[demand]);
+}
+
+/// A damaged log votes as if it were short.
+struct ForgetsWhatItHeld;
+
+impl Rules for ForgetsWhatItHeld {
+    fn heeds_what_was_held() -> bool {
+        false
+    }
+}
+
+#[test]
+fn voting_as_a_shorter_log_after_damage_is_caught() {
+    let properties = ["LeaderCompleteness", "StateMachineSafety", "Durable commit"];
+    names(&caught_by_storms::<ForgetsWhatItHeld>(None), &properties);
+    names(&caught_by_script::<ForgetsWhatItHeld>("damaged.txt"), &properties);
+}
+
+/// The lease lasts as long as the voters' promise, as if clocks were equal and ticks began together.
+struct TrustsClocks;
+
+impl Rules for TrustsClocks {
+    fn lease_ticks(election_ticks: u32, _: u8) -> u32 {
+        election_ticks
+    }
+}
+
+/// The lease outlives the word to the next leader.
+struct LeadsTwice;
+
+impl Rules for LeadsTwice {
+    fn gives_up_lease_to_transfer() -> bool {
+        false
+    }
+}
+
+/// A restarted voter owes nothing.
+struct OwesNothing;
+
+impl Rules for OwesNothing {
+    fn keeps_promises_over_restarts() -> bool {
+        false
+    }
+}
+
+#[test]
+fn leases_without_their_rules_are_caught() {
+    let still = "expected read 1 3 waiting, but it is 'served'";
+    names(&caught_by_script::<TrustsClocks>("lease.txt"), &[still]);
+    let still = "expected read 1 1 waiting, but it is 'served'";
+    names(&caught_by_script::<LeadsTwice>("lease_transfer.txt"), &[still]);
+    names(&caught_by_script::<OwesNothing>("lease_restart.txt"), &["expected round 2 1, but it is '2'"]);
 }

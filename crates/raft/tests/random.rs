@@ -40,6 +40,9 @@ fn storms_break_nothing_and_service_returns() {
         all.committed += seen.committed;
         all.snapshots += seen.snapshots;
         all.served += seen.served;
+        all.changes += seen.changes;
+        all.transfers += seen.transfers;
+        all.damaged += seen.damaged;
     }
     println!("{all:?}");
     // They were storms, and not a calm that breaks nothing because nothing happens.
@@ -47,4 +50,7 @@ fn storms_break_nothing_and_service_returns() {
     assert!(all.committed > 40 * seeds, "{all:?}");
     assert!(all.snapshots as u64 > seeds, "{all:?}");
     assert!(all.served as u64 > 8 * seeds, "{all:?}");
+    assert!(all.changes as u64 > seeds, "{all:?}");
+    assert!(all.transfers as u64 > seeds / 2, "{all:?}");
+    assert!(all.damaged as u64 > seeds / 2, "{all:?}");
 }

@@ -1,14 +1,15 @@
 //! A seeded storm over a cluster, and the calm after it.
 //!
 //! The storm delivers, loses, repeats and reorders messages, cuts links, breaks connections, crashes and
-//! restarts replicas with their unsynced writes lost, compacts logs, makes images late, and meanwhile
+//! restarts replicas with their unsynced writes lost, compacts logs, makes images late, changes who is in the
+//! group, hands the leadership over, damages logs (one at a time, until it is repaired), and meanwhile
 //! proposes and reads. Every property of `quorate_golden` is checked after every step. Then everything is
 //! mended, and service is demanded: a leader, every new proposal applied everywhere, every read served.
 
 use std::collections::BTreeSet;
 
 use quorate_golden::{Cluster, Detail, Planted, ReadState, Settings};
-use quorate_protocol::{EntryKind, Index, NodeId, Random, ReadId};
+use quorate_protocol::{EntryKind, Event, Index, Membership, NodeId, Random, ReadId};
 use quorate_raft::Rules;
 
 use super::Spoken;
@@ -26,6 +27,9 @@ pub struct Seen {
     pub committed: u64,
     pub snapshots: usize,
     pub served: usize,
+    pub changes: usize,
+    pub transfers: usize,
+    pub damaged: usize,
 }
 
 /// What kind of storm a seed makes; the rest are chances in a hundred.
@@ -40,6 +44,12 @@ struct Mood {
     unsynced: u64,
     /// A leader crashes just as it has been elected or has committed something, as in figure 8 of the paper.
     flaps: u64,
+    /// The membership changes.
+    changes: u64,
+    /// The leadership is handed over.
+    transfers: u64,
+    /// A log is damaged.
+    damage: u64,
     /// A node's clock misses a tick, for one node that is slow.
     slow: (NodeId, u64),
 }
@@ -50,6 +60,9 @@ struct Storm<R: Rules> {
     mood: Mood,
     /// Commands and reads so far; each is a new one.
     asked: u64,
+    /// The node whose log was damaged last.
+    damaged: Option<NodeId>,
+    damages: usize,
 }
 
 /// A storm of `steps`, then the calm. The error names the seed and what was broken.
@@ -78,14 +91,22 @@ pub fn chaos_with<R: Rules>(
         cuts: [0, 40, 100][random.below(3) as usize],
         unsynced: [0, 50, 100][random.below(3) as usize],
         flaps: 0,
+        changes: [0, 0, 30, 100][random.below(4) as usize],
+        transfers: [0, 30, 100][random.below(3) as usize],
+        damage: [0, 0, 50][random.below(3) as usize],
         slow: (NodeId(random.between(1, 4)), [0, 50, 90][random.below(3) as usize]),
     };
+    settings.spares = if mood.changes > 0 { 2 } else { 0 };
+    if random.percent(40) {
+        settings.priority = (1..=3).map(|id| (NodeId(id), random.below(3) as u8)).collect();
+    }
     if random.percent(25) {
         // Much happens to leaders, and little else: terms pass quickly, messages are small.
         (settings.election_ticks, settings.max_message_bytes) = (10, 1);
         mood = Mood { loss: 0, disorder: 0, crashes: 0, cuts: 0, unsynced: 0, flaps: 40, ..mood };
     }
-    let mut storm = Storm::<R> { cluster: Cluster::new(settings), random, mood, asked: 0 };
+    let cluster = Cluster::new(settings);
+    let mut storm = Storm::<R> { cluster, random, mood, asked: 0, damaged: None, damages: 0 };
     let done = storm.rage(steps).and_then(|()| storm.calm());
     done.map_err(|what| {
         let mut lines = storm.cluster.take_lines();
@@ -115,13 +136,16 @@ impl<R: Rules> Storm<R> {
         }
         for _ in 0..steps {
             let before = (self.cluster.leaders(), self.cluster.ghost.commit());
-            match self.random.below(100) {
+            match self.random.below(104) {
                 0..58 => (0..self.random.between(1, self.mood.haste + 1)).for_each(|_| self.traffic()),
                 58..72 => (0..if self.mood.flaps > 0 { 3 } else { 1 }).for_each(|_| self.time()),
                 72..80 => self.clients(),
                 80..96 => self.disks(),
                 96..98 if self.random.percent(self.mood.cuts) => self.links(),
                 98..100 if self.random.percent(self.mood.crashes) => self.crashes(),
+                100..102 if self.random.percent(self.mood.changes) => self.change(),
+                102 if self.random.percent(self.mood.transfers) => self.transfer(),
+                103 if self.random.percent(self.mood.damage) => self.damage(),
                 _ => {}
             }
             let after = (self.cluster.leaders(), self.cluster.ghost.commit());
@@ -262,6 +286,47 @@ impl<R: Rules> Storm<R> {
         }
     }
 
+    /// Somebody who believes to lead is asked for another membership.
+    fn change(&mut self) {
+        let Some(leader) = self.pick(&self.cluster.leaders()) else { return };
+        let (mut voters, mut learners) = (Vec::new(), Vec::new());
+        for id in self.cluster.ids() {
+            match self.random.below(4) {
+                0 => {}
+                1 => learners.push(id),
+                _ => voters.push(id),
+            }
+        }
+        // Two voters cannot do without either, and so not with one whose log is damaged.
+        if self.mood.damage == 0 || voters.len() > 2 {
+            self.cluster.step(leader, Event::Change(Membership::new(voters, learners)));
+        }
+    }
+
+    fn transfer(&mut self) {
+        let (leaders, ids) = (self.cluster.leaders(), self.cluster.ids());
+        let (Some(leader), Some(to)) = (self.pick(&leaders), self.pick(&ids)) else { return };
+        self.cluster.step(leader, Event::Transfer(to));
+    }
+
+    /// A log cannot be read from some entry on. One is repaired before the next is damaged: with more than a minority
+    /// damaged at once, what was committed may be lost to all.
+    fn damage(&mut self) {
+        let status = |id| self.cluster.status(id);
+        let repaired = |id| status(id).is_some_and(|status| status.held == status.last);
+        let may = self.damaged.is_none_or(repaired);
+        let ids = self.cluster.ids();
+        let Some(id) = self.pick(&ids).filter(|_| may) else { return };
+        // What its own disk never held is not missed: a crash first.
+        self.cluster.crash(id);
+        let disk = &self.cluster.nodes[&id].disk;
+        let applied = disk.checkpoint.id.index.0.saturating_sub(disk.log.base.index.0);
+        let entries = disk.log.entries.len() as u64;
+        let keep = applied.min(entries) + self.random.below(entries.saturating_sub(applied) + 1);
+        self.cluster.damage(id, keep as usize);
+        (self.damaged, self.damages) = (Some(id), self.damages + 1);
+    }
+
     /// Everything is mended: demand service.
     fn calm(&mut self) -> Result<Seen, String> {
         self.cluster.network.heal(|_, _| true);
@@ -277,8 +342,10 @@ impl<R: Rules> Storm<R> {
         self.pass(CALM_TICKS)?;
         let leaders = self.cluster.leaders();
         if leaders.len() != 1 {
-            return Err(format!("{} leaders after the storm", leaders.len()));
+            let looks: Vec<_> = self.cluster.ids().into_iter().map(|id| self.cluster.status(id)).collect();
+            return Err(format!("{} leaders after the storm: {looks:?}", leaders.len()));
         }
+        self.everybody_in(leaders[0])?;
         // Everybody has caught up, though nothing new was proposed to carry the news.
         self.level()?;
         let before = self.asked;
@@ -291,6 +358,20 @@ impl<R: Rules> Storm<R> {
         self.pass(20)?;
         self.level()?;
         self.served(before)
+    }
+
+    /// In the end all are voters again, those who were never or no longer in the group too.
+    fn everybody_in(&mut self, leader: NodeId) -> Result<(), String> {
+        let all = Membership::new(self.cluster.ids(), []);
+        for _ in 0..10 {
+            let leader = self.pick(&self.cluster.leaders()).unwrap_or(leader);
+            self.cluster.step(leader, Event::Change(all.clone()));
+            self.pass(40)?;
+            if self.cluster.status(leader).is_some_and(|status| status.membership == all) {
+                return Ok(());
+            }
+        }
+        Err("the membership does not become that of everybody".into())
     }
 
     fn level(&self) -> Result<(), String> {
@@ -325,6 +406,7 @@ impl<R: Rules> Storm<R> {
         let mut seen = Seen {
             leaders: self.cluster.ghost.leaders.len(),
             committed: self.cluster.ghost.commit().0,
+            damaged: self.damages,
             ..Seen::default()
         };
         for (at, (id, node)) in self.cluster.nodes.iter().enumerate() {
@@ -339,6 +421,10 @@ impl<R: Rules> Storm<R> {
             seen.served += node.reads.values().filter(|read| matches!(read, ReadState::Served(_))).count();
         }
         let sent = self.cluster.sent.iter();
+        let count = |kind| self.cluster.sent.iter().filter(|((.., k), _)| *k == kind).map(|(_, n)| n).sum();
+        seen.transfers = count("TimeoutNow");
+        let entries = self.cluster.ghost.committed.iter().map(|committed| &committed.entry);
+        seen.changes = entries.filter(|entry| entry.kind == EntryKind::Config).count();
         seen.snapshots = sent.filter(|((_, _, kind), _)| *kind == "Snapshot").map(|(_, n)| n).sum();
         Ok(seen)
     }
