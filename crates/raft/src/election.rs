@@ -78,14 +78,18 @@ impl<R: Rules> Raft<R> {
     }
 
     /// The connection to the leader was lost. Its process may have ended, which this tells at once while silence
-    /// would tell it only after a timeout: unless it is heard again soon, campaign. Asking first makes that harmless where only the
-    /// connection is gone, for who hears the leader refuses.
+    /// would tell it only after a timeout: unless two heartbeats' time brings word of it, campaign. Asking first makes
+    /// that harmless where only the connection is gone, for who hears the leader refuses.
+    ///
+    /// Everybody who is left notices at the same moment, so they take turns, a heartbeat apart, rather than draw: two that
+    /// ask at once split the votes, and the second draw costs more than all this gains.
     pub(crate) fn leader_unreachable(&mut self) {
         if R::asks_first() && !self.unreachable {
             self.unreachable = true;
-            let (least, most) = (self.config.election_ticks / 5, self.config.election_ticks / 2);
-            let soon = self.random.between(u64::from(least), u64::from(most.max(least) + 1));
-            self.timeout = self.timeout.min(self.elapsed + soon as u32 + 1);
+            let before = |&node: &NodeId| node < self.config.id && Some(node) != self.leader;
+            let turn = self.other_voters().iter().filter(|node| before(node)).count() as u32;
+            let soon = self.config.heartbeat_ticks * (2 + turn) + 1;
+            self.timeout = self.timeout.min(self.elapsed + soon);
         }
     }
 

@@ -421,8 +421,8 @@ impl<R: Rules> Storm<R> {
             seen.served += node.reads.values().filter(|read| matches!(read, ReadState::Served(_))).count();
         }
         let sent = self.cluster.sent.iter();
-        let count = |kind| self.cluster.sent.iter().filter(|((.., k), _)| *k == kind).map(|(_, n)| n).sum();
-        seen.transfers = count("TimeoutNow");
+        let told = self.cluster.sent.iter().filter(|((_, _, kind), _)| *kind == "TimeoutNow");
+        seen.transfers = told.map(|(_, n)| n).sum();
         let entries = self.cluster.ghost.committed.iter().map(|committed| &committed.entry);
         seen.changes = entries.filter(|entry| entry.kind == EntryKind::Config).count();
         seen.snapshots = sent.filter(|((_, _, kind), _)| *kind == "Snapshot").map(|(_, n)| n).sum();
