@@ -238,6 +238,7 @@ impl<D: Dialect> Cluster<D> {
         let told = self.nodes[&id].follows;
         self.node(id).follows = leader;
         let (neutral, full) = match (role, leader) {
+            (Role::Leader, None) => (None, format!("  {id} hands over in {round}")),
             (Role::Leader, _) => (Some(format!("  {id} leads")), format!("  {id} leads in {round}")),
             (Role::Candidate, _) => (None, format!("  {id} stands in {round}")),
             (Role::Follower, Some(l)) => {

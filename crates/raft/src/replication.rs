@@ -328,8 +328,7 @@ impl<R: Rules> Raft<R> {
             out.push(Effect::SendSnapshot(to));
             return false;
         };
-        let (count, full) =
-            batch(self.log.range(peer.next, self.log.last().index), self.config.max_message_bytes);
+        let (count, full) = self.log.batch(peer.next, self.config.max_message_bytes);
         let probing = matches!(peer.pace, Pace::Probe { .. });
         let news = commit.min(before) > peer.told_commit;
         let send_entries = peer.may_send(full, self.config.max_inflight) && (count > 0 || probing);
@@ -346,22 +345,6 @@ impl<R: Rules> Raft<R> {
         send_entries && !probing
     }
 }
-
-/// How many of these entries fit in one message, and whether they fill it.
-fn batch<'a>(entries: impl Iterator<Item = &'a Entry>, max_bytes: usize) -> (usize, bool) {
-    let (mut count, mut bytes) = (0, 0);
-    for entry in entries {
-        bytes += entry.data.len() + ENTRY_OVERHEAD_BYTES;
-        if bytes > max_bytes && count > 0 {
-            return (count, true);
-        }
-        count += 1;
-    }
-    (count, bytes >= max_bytes)
-}
-
-/// What an entry takes in a message besides its data.
-const ENTRY_OVERHEAD_BYTES: usize = 29;
 
 // The follower's side.
 impl<R: Rules> Raft<R> {
