@@ -191,6 +191,13 @@ impl From<quorate_kv::Error> for ApiError {
             Error::LeaseExists => ApiError::LeaseExists,
             Error::LeaseTtlTooLarge => ApiError::LeaseTtlTooLarge,
             Error::InvalidSort => ApiError::InvalidSortOption,
+            Error::MemberNotFound => ApiError::MemberNotFound,
+            Error::MemberExists => ApiError::MemberExists,
+            Error::BadMemberUrls => ApiError::BadMemberUrls,
+            Error::PeerUrlExists => ApiError::PeerUrlExists,
+            Error::TooManyLearners => ApiError::TooManyLearners,
+            Error::MemberNotLearner => ApiError::NotLearner,
+            Error::NotEnoughStarted => ApiError::NotEnoughStarted,
         }
     }
 }

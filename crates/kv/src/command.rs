@@ -190,6 +190,53 @@ pub struct Publish {
     pub client_urls: Vec<String>,
 }
 
+/// A change of the members table, see [`Members`](crate::Members).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// A new member.
+    Add {
+        /// Its id, chosen by whoever proposes.
+        id: u64,
+        /// Where its peers will reach it.
+        peer_urls: Vec<String>,
+        /// It is to receive the log without a vote.
+        is_learner: bool,
+        /// How many learners there may be with it; does not bind voters.
+        max_learners: u32,
+        /// Refuse a voter with which no quorum would be started.
+        strict: bool,
+    },
+    /// A member goes, for good.
+    Remove {
+        /// Its id.
+        id: u64,
+        /// Refuse if no quorum of the remaining voters has started.
+        strict: bool,
+    },
+    /// A member moved.
+    Update {
+        /// Its id.
+        id: u64,
+        /// Where its peers reach it now.
+        peer_urls: Vec<String>,
+    },
+    /// A learner becomes a voter. Whether it has caught up is for the leader to know before it proposes.
+    Promote {
+        /// Its id.
+        id: u64,
+        /// Refuse if no quorum of the voters with it has started.
+        strict: bool,
+    },
+    /// A member that lost its disk comes back as somebody else: the old id goes, and the new one is a learner with
+    /// the same name and peer URLs. Does not count against the most learners allowed.
+    Replace {
+        /// The id that goes.
+        old: u64,
+        /// The id that comes, chosen by whoever proposes.
+        new: u64,
+    },
+}
+
 /// What the replicated log carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -218,4 +265,6 @@ pub enum Command {
     },
     /// A member's attributes.
     Publish(Publish),
+    /// A change of who belongs to the cluster.
+    Member(MemberChange),
 }

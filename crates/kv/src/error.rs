@@ -29,6 +29,20 @@ pub enum Error {
     LeaseTtlTooLarge,
     /// The sort order or target is unknown.
     InvalidSort,
+    /// No such member, or no longer.
+    MemberNotFound,
+    /// The member's id is taken.
+    MemberExists,
+    /// The peer URLs are empty, or one of them is.
+    BadMemberUrls,
+    /// Another member has the peer URL.
+    PeerUrlExists,
+    /// There are as many learners as allowed.
+    TooManyLearners,
+    /// Only a learner can be promoted.
+    MemberNotLearner,
+    /// The change would leave no quorum of started voters.
+    NotEnoughStarted,
 }
 
 impl fmt::Display for Error {
@@ -46,6 +60,13 @@ impl fmt::Display for Error {
             Error::LeaseExists => "the lease already exists",
             Error::LeaseTtlTooLarge => "the lease's time to live is too large",
             Error::InvalidSort => "the sort order or target is unknown",
+            Error::MemberNotFound => "the member does not exist (any more)",
+            Error::MemberExists => "the member's id is taken",
+            Error::BadMemberUrls => "a member needs peer URLs",
+            Error::PeerUrlExists => "another member has this peer URL",
+            Error::TooManyLearners => "there are as many learners as allowed",
+            Error::MemberNotLearner => "the member is no learner",
+            Error::NotEnoughStarted => "the change would leave no quorum of started voters",
         })
     }
 }

@@ -18,6 +18,7 @@ extern crate std;
 mod command;
 mod crc;
 mod error;
+mod members;
 mod memory;
 mod outcome;
 mod record;
@@ -30,16 +31,19 @@ mod versions;
 mod watch;
 
 pub use command::{
-    Command, Compare, CompareResult, CompareTarget, DeleteRange, KeyRange, Op, Publish, Put, Range,
-    SortOrder, SortTarget, Txn,
+    Command, Compare, CompareResult, CompareTarget, DeleteRange, KeyRange, MemberChange, Op, Publish, Put,
+    Range, SortOrder, SortTarget, Txn,
 };
 pub use error::Error;
+pub use members::{Member, Members};
 pub use memory::MemoryStorage;
 pub use outcome::{Applied, OpOutcome, OpResult, Outcome, RangeOutcome, TxnOutcome};
 pub use record::{Event, KeyValue, LeaseId, Record, Revision};
 pub use state::{HashKv, History, LeaseView, MAX_TTL, State, clamp_ttl, txn_is_read_only};
-pub use storage::{Member, Meta, Size, Storage};
-pub use validate::{validate, validate_delete_range, validate_put, validate_range, validate_txn};
+pub use storage::{Meta, Size, Storage};
+pub use validate::{
+    validate, validate_delete_range, validate_member_change, validate_put, validate_range, validate_txn,
+};
 pub use watch::{
     CancelReason, Hub, HubOptions, NO_WATCHER, StreamId, WatchCreate, WatchEvent, WatchMessage, WatcherKey,
 };

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::members::Member;
 use crate::record::{Event, KeyValue, LeaseId};
 
 /// The answer to a [`Range`](crate::Range).
@@ -79,6 +80,8 @@ pub enum Outcome {
     LeaseRevoke,
     /// Noted.
     Publish,
+    /// Of a change of the members: all of them, as they are now.
+    Members(Vec<Member>),
 }
 
 /// What applying one command did.

@@ -20,11 +20,15 @@
 //! without a panic. A storage that loses a record is fatal, see [`Storage`].
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 
-use crate::command::{Command, Publish};
+use bytes::Bytes;
+
+use crate::command::{Command, MemberChange};
+use crate::members::{Member, Members};
 use crate::outcome::{Applied, Outcome};
 use crate::record::{LeaseId, Record, Revision};
-use crate::storage::{Member, Meta, Storage};
+use crate::storage::{Meta, Storage};
 use crate::tree::CountedTree;
 use crate::versions::Versions;
 use crate::{Error, KeyValue};
@@ -79,6 +83,17 @@ impl<S: Storage> State<S> {
         State { storage, index, leases, meta, compaction }
     }
 
+    /// The state a cluster begins with, in an empty storage: [`Meta::founding`]. Equal on all founding members,
+    /// to the byte, if what they are told is. It counts once the storage is durable; until then found it again.
+    ///
+    /// # Panics
+    /// If the storage holds a state already.
+    pub fn found(mut storage: S, members: impl IntoIterator<Item = Member>, membership: Bytes) -> Self {
+        assert_eq!(storage.meta(), Meta::default(), "a state is founded once, in an empty storage");
+        storage.set_meta(&Meta::founding(members, membership));
+        State::restore(storage)
+    }
+
     /// Carry out the command of log entry `index`, which was accepted under `ballot`.
     ///
     /// # Panics
@@ -99,6 +114,16 @@ impl<S: Storage> State<S> {
     /// # Panics
     /// As [`State::apply`].
     pub fn apply_noop(&mut self, index: u64, ballot: (u64, u64)) {
+        self.finish(index, ballot);
+    }
+
+    /// Log entry `index` brings a configuration of the consensus protocol: keep its content.
+    ///
+    /// # Panics
+    /// As [`State::apply`].
+    pub fn apply_config(&mut self, index: u64, ballot: (u64, u64), membership: &[u8]) {
+        // A copy of its own: a slice would keep the whole buffer it came in.
+        self.meta.membership = Bytes::copy_from_slice(membership);
         self.finish(index, ballot);
     }
 
@@ -125,19 +150,15 @@ impl<S: Storage> State<S> {
             Command::LeaseGrant { id, ttl } => self.lease_grant(*id, *ttl),
             Command::LeaseRevoke { id } => self.lease_revoke(*id, change),
             Command::Publish(publish) => {
-                self.publish(publish);
-                Ok(Outcome::Publish)
+                Arc::make_mut(&mut self.meta.members).publish(publish).map(|()| Outcome::Publish)
             }
+            Command::Member(change) => self.change_members(change),
         }
     }
 
-    fn publish(&mut self, publish: &Publish) {
-        let Publish { member: id, name, client_urls } = publish.clone();
-        let member = Member { id, name, client_urls };
-        match self.meta.members.binary_search_by_key(&id, |member| member.id) {
-            Ok(at) => self.meta.members[at] = member,
-            Err(at) => self.meta.members.insert(at, member),
-        }
+    fn change_members(&mut self, change: &MemberChange) -> Result<Outcome, Error> {
+        Arc::make_mut(&mut self.meta.members).change(change)?;
+        Ok(Outcome::Members(self.meta.members.iter().cloned().collect()))
     }
 
     /// The record at a revision the index knows.
@@ -163,9 +184,14 @@ impl<S: Storage> State<S> {
         &self.meta
     }
 
-    /// Members' published attributes, by id.
-    pub fn members(&self) -> &[Member] {
+    /// Who belongs to the cluster: the members, who of them ought to vote and to learn, and the removed ids.
+    pub fn members(&self) -> &Members {
         &self.meta.members
+    }
+
+    /// The content of the last configuration entry applied, see [`State::apply_config`]; empty if there was none.
+    pub fn membership(&self) -> &Bytes {
+        &self.meta.membership
     }
 
     /// The storage.

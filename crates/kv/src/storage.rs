@@ -8,21 +8,13 @@
 //! atomic step of its own choosing ("checkpoint"): records, leases and [`Meta`] as they stood after one
 //! applied command. What came after is replayed from the log.
 
-use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::record::{LeaseId, Record, Revision};
+use bytes::Bytes;
 
-/// A member as the replicated state knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Member {
-    /// Its id.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// Where clients reach it.
-    pub client_urls: Vec<String>,
-}
+use crate::members::{Member, Members};
+use crate::record::{LeaseId, Record, Revision};
 
 /// The small facts that belong to a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +29,22 @@ pub struct Meta {
     pub compact_revision: i64,
     /// The compaction whose physical removal has finished; less than `compact_revision` while one runs.
     pub finished_compaction: i64,
-    /// Members' published attributes, by id.
-    pub members: Vec<Member>,
+    /// Who belongs to the cluster. Shared, as it changes rarely and these facts are copied for every command.
+    pub members: Arc<Members>,
+    /// The content of the last applied entry that brought a configuration of the consensus protocol; empty before
+    /// the first. Opaque here: it is kept so that a checkpoint and an image tell the membership they stand at.
+    pub membership: Bytes,
+}
+
+impl Meta {
+    /// The facts of a state that begins with these members under this configuration.
+    ///
+    /// It stands at index 1 with ballot 0: no leader wrote that entry and no log holds it, so whoever joins later
+    /// with an empty log, which begins at 0, gets an image of the state first.
+    pub fn founding(members: impl IntoIterator<Item = Member>, membership: Bytes) -> Meta {
+        let members = Arc::new(Members::founding(members));
+        Meta { applied_index: 1, members, membership, ..Meta::default() }
+    }
 }
 
 impl Default for Meta {
@@ -49,7 +55,8 @@ impl Default for Meta {
             revision: 1,
             compact_revision: -1,
             finished_compaction: -1,
-            members: Vec::new(),
+            members: Arc::default(),
+            membership: Bytes::new(),
         }
     }
 }

@@ -4,9 +4,10 @@
 //! several errors a client sees, and is etcd's.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 
 use crate::Error;
-use crate::command::{Command, DeleteRange, KeyRange, Op, Put, Range, Txn};
+use crate::command::{Command, DeleteRange, KeyRange, MemberChange, Op, Put, Range, Txn};
 use crate::span::{End, Span};
 use crate::state::MAX_TTL;
 
@@ -28,6 +29,22 @@ pub fn validate(command: &Command, max_txn_ops: usize) -> Result<(), Error> {
         | Command::LeaseGrant { .. }
         | Command::LeaseRevoke { .. }
         | Command::Publish(_) => Ok(()),
+        Command::Member(change) => validate_member_change(change),
+    }
+}
+
+/// Check a change of the members.
+///
+/// # Errors
+/// [`Error::BadMemberUrls`].
+pub fn validate_member_change(change: &MemberChange) -> Result<(), Error> {
+    match change {
+        MemberChange::Add { peer_urls, .. } | MemberChange::Update { peer_urls, .. }
+            if peer_urls.is_empty() || peer_urls.iter().any(String::is_empty) =>
+        {
+            Err(Error::BadMemberUrls)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -90,7 +90,7 @@ impl Members {
             compare_leases(state, model);
             compare_history(state, model, probe);
             assert_eq!(state.key_count(), model.live(i64::MAX).len() as u64);
-            assert_eq!(state.members().len(), model.members.len());
+            assert_eq!(state.members().iter().cloned().collect::<Vec<_>>(), model.members.sorted());
         }
     }
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, dev, sim, verbs};
+use crate::{bench, dev, sim_more, verbs};
 
 /// A replicated transactional store that speaks the etcd v3 API
 #[derive(Debug, Parser)]
@@ -38,8 +38,10 @@ enum Verb {
     Del(verbs::Del),
     Watch(verbs::Watch),
     Status(verbs::Status),
+    Member(verbs::Members),
+    MoveLeader(verbs::MoveLeader),
     Bench(bench::BenchArgs),
-    Sim(sim::SimArgs),
+    Sim(sim_more::Sim),
 }
 
 /// Runs the binary; the exit code.
@@ -71,8 +73,10 @@ fn run(verb: Verb) -> u8 {
         Verb::Del(del) => verbs::run("del", del.run()),
         Verb::Watch(watch) => verbs::run("watch", watch.run()),
         Verb::Status(status) => verbs::run("status", status.run()),
+        Verb::Member(member) => verbs::run("member", member.run()),
+        Verb::MoveLeader(leader) => verbs::run("move-leader", leader.run()),
         Verb::Bench(args) => bench::main(args),
-        Verb::Sim(args) => sim::main(&args),
+        Verb::Sim(args) => sim_more::main(&args),
     }
 }
 
@@ -126,6 +130,12 @@ mod tests {
             "quorate del a --prefix",
             "quorate watch a --prefix --rev 1 --prev-kv",
             "quorate status",
+            "quorate member list",
+            "quorate member add a --peer-urls http://127.0.0.1:1,http://127.0.0.1:2 --learner",
+            "quorate member remove 1f --endpoints 127.0.0.1:1",
+            "quorate member update 1f --peer-urls http://127.0.0.1:1",
+            "quorate member promote 1f",
+            "quorate move-leader 1f",
             "quorate dev --nodes 5 --client-port 12379 --data-dir /d",
             "quorate bench put --clients 3",
         ] {
@@ -143,6 +153,10 @@ mod tests {
             "quorate put a",
             "quorate put a b --lease zz",
             "quorate status --endpoints https://a:1",
+            "quorate member",
+            "quorate member add a",
+            "quorate member remove xyz",
+            "quorate move-leader",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

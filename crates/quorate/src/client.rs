@@ -9,6 +9,7 @@ use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
 
+use quorate_api::proto::etcdserverpb::cluster_client::ClusterClient;
 use quorate_api::proto::etcdserverpb::kv_client::KvClient;
 use quorate_api::proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use quorate_api::proto::etcdserverpb::watch_client::WatchClient;
@@ -117,6 +118,11 @@ impl Connection {
     /// Watches.
     pub(crate) fn watch(&self) -> WatchClient<Channel> {
         WatchClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+    }
+
+    /// The members.
+    pub(crate) fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone())
     }
 
     /// The server's own state.

@@ -122,6 +122,10 @@ fn run(dev: &Dev, home: &Home) -> Result<(), String> {
             stop(nodes);
             Ok(())
         }
+        End::Removed(why) => {
+            stop(nodes);
+            Err(why)
+        }
         End::Fatal(why) => {
             // Not stopped in order: nothing more may be written. The processes' threads end with it.
             nodes.into_iter().for_each(|(_, node)| std::mem::forget(node));

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use quorate_server::Node;
+use quorate_server::{Fate, Node};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The code of a process ended by SIGINT, as shells count it.
@@ -23,6 +23,8 @@ pub(crate) enum End {
     Signal(&'static str),
     /// A node cannot go on.
     Fatal(String),
+    /// A node has been removed from its cluster.
+    Removed(String),
 }
 
 /// Where reasons to end arrive.
@@ -64,9 +66,16 @@ impl Endings {
         let (sender, fatal, name) = (self.sender.clone(), node.fatal().clone(), name.to_owned());
         thread::Builder::new().name(format!("fatal {name}")).spawn(move || {
             // An error means that the node has stopped in peace.
-            if let Ok(why) = fatal.recv() {
-                let _ = sender.send(End::Fatal(format!("member {name} cannot go on: {why}")));
-            }
+            let end = match fatal.recv() {
+                Ok(Fate::Failed(why)) => End::Fatal(format!("member {name} cannot go on: {why}")),
+                // etcd's words, which scripts look for.
+                Ok(Fate::Removed) => End::Removed(format!(
+                    "member {name}: the member has been permanently removed from the cluster; the data-dir used by \
+                     this member must be removed before it can join again"
+                )),
+                Err(_) => return,
+            };
+            let _ = sender.send(end);
         })?;
         Ok(())
     }

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `serve` | [`serve`], with etcd's flags in [`flags`] |
 //! | `dev` | [`dev`]: a whole cluster in one process |
-//! | `get put del watch status` | [`verbs`], over [`client`] |
+//! | `get put del watch status member move-leader` | [`verbs`], over [`client`] |
 //! | `bench` | [`bench`] |
-//! | `sim` | [`sim`] |
+//! | `sim` | [`sim`]; `sim figures` and `sim search`: [`sim_more`] |
 
 mod bench;
 mod cli;
@@ -17,6 +17,7 @@ mod flags;
 mod logging;
 mod serve;
 mod sim;
+mod sim_more;
 mod verbs;
 
 fn main() -> std::process::ExitCode {

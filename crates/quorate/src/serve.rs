@@ -1,8 +1,9 @@
 //! `quorate serve`: one member of a cluster, from its flags to its end.
 //!
 //! Standard error carries the log. The line with `ready to serve client requests` appears once clients are
-//! served; with `NOTIFY_SOCKET` set, systemd is told the same. Exit codes: 0 after SIGINT or SIGTERM, 1 when
-//! the node refuses to start or cannot go on, 2 for a command line that cannot be read.
+//! served; with `NOTIFY_SOCKET` set, systemd is told the same. Exit codes: 0 after SIGINT or SIGTERM and
+//! for a member that has been removed from its cluster (as in etcd), 1 when the node refuses to start or cannot go on,
+//! 2 for a command line that cannot be read.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -72,6 +73,14 @@ fn run(serve: Serve) -> u8 {
     match end {
         End::Signal(name) => {
             tracing::info!("received {name}: stopping");
+            notify("STOPPING=1");
+            node.shutdown();
+            0
+        }
+        // As in etcd: no failure, so that nothing starts it again for that.
+        End::Removed(why) => {
+            tracing::warn!("{why}");
+            eprintln!("quorate serve: {why}");
             notify("STOPPING=1");
             node.shutdown();
             0

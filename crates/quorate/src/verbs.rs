@@ -1,4 +1,5 @@
-//! The client verbs, for people without etcdctl: `get`, `put`, `del`, `watch`, `status`.
+//! The client verbs, for people without etcdctl: `get`, `put`, `del`, `watch`, `status`, `member`,
+//! `move-leader`.
 //!
 //! Output goes to standard output as bare bytes, one item a line, so that it can be piped; everything said
 //! about it goes to standard error. Exit codes: 0 for an answer (an empty one too), 1 for a refusal or a
@@ -15,12 +16,14 @@ use crate::client::ClientError;
 
 mod del;
 mod get;
+mod member;
 mod put;
 mod status;
 mod watch;
 
 pub(crate) use del::Del;
 pub(crate) use get::Get;
+pub(crate) use member::{Members, MoveLeader};
 pub(crate) use put::Put;
 pub(crate) use status::Status;
 pub(crate) use watch::Watch;

@@ -10,13 +10,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use quorate_kv::{Applied, Command, Event, Outcome, State};
-use quorate_protocol::{Entry, EntryKind, Index, LogId, ReadId, Role};
+use bytes::Bytes;
+use quorate_kv::{Applied, Command, Event, Members, Outcome, State};
+use quorate_protocol::{Entry, EntryKind, Index, LogId, Membership, ReadId, Role};
 use quorate_storage::{Image, Store};
 use quorate_wire::{Request, decode_request};
 
 use crate::combiner::Work;
 use crate::shared::{ApplyInput, Shared};
+use crate::snapshots::membership;
 use crate::watches::WatchInput;
 
 /// Commands applied under one hold of the state's lock, at most.
@@ -27,6 +29,8 @@ pub struct Applier {
     pub shared: Arc<Shared>,
     /// Reads waiting for entries that have not come yet.
     pub waiting: Vec<(Index, Vec<ReadId>)>,
+    /// The members and the configuration as told last.
+    pub members: (Arc<Members>, Bytes),
     /// The state's directory, for installing an image.
     pub directory: std::path::PathBuf,
     pub options: quorate_storage::Options,
@@ -35,8 +39,17 @@ pub struct Applier {
 /// An entry, decoded.
 struct Decoded {
     id: LogId,
-    /// None for entries that change nothing.
-    request: Option<Request>,
+    content: Content,
+}
+
+/// What an entry brings.
+enum Content {
+    /// Nothing.
+    Noop,
+    /// A configuration of the core, kept beside the state.
+    Config(Bytes),
+    /// A command.
+    Request(Request),
 }
 
 impl Work for Applier {
@@ -71,15 +84,22 @@ impl Applier {
         let mut batches = Vec::with_capacity(slice.len());
         let mut last = None;
         let mut state = self.shared.state.write();
-        for Decoded { id, request } in slice {
+        for Decoded { id, content } in slice {
             if id.index.0 <= state.meta().applied_index {
                 continue;
             }
             last = Some(id.index);
             let ballot = (id.ballot.round, id.ballot.node.0);
-            let Some(request) = request else {
-                state.apply_noop(id.index.0, ballot);
-                continue;
+            let request = match content {
+                Content::Request(request) => request,
+                Content::Config(membership) => {
+                    state.apply_config(id.index.0, ballot, membership);
+                    continue;
+                }
+                Content::Noop => {
+                    state.apply_noop(id.index.0, ballot);
+                    continue;
+                }
             };
             let mut applied = state.apply(id.index.0, ballot, &request.command);
             self.note_lease(&request.command, &applied);
@@ -92,9 +112,13 @@ impl Applier {
             }
         }
         let revision = state.revision();
+        let members = news(&mut self.members, &state);
         drop(state);
         let Some(last) = last else { return };
         self.published(last, revision, batches);
+        if let Some((table, membership)) = members {
+            self.shared.members_applied(&table, &membership);
+        }
         self.shared.proposals.complete(answers);
     }
 
@@ -144,11 +168,25 @@ impl Applier {
         match replace(&shared, &self.directory, &self.options, &image) {
             Ok(()) => {
                 tracing::info!(index = image.meta.applied_index, "a snapshot from the leader is in place");
+                let news = news(&mut self.members, &shared.state.read());
+                if let Some((table, membership)) = news {
+                    shared.members_applied(&table, &membership);
+                }
                 let _ = done.send(());
             }
             Err(error) => shared.fatal.strike(error.to_string()),
         }
     }
+}
+
+/// The members and the configuration, if either is another than the one told last.
+fn news(told: &mut (Arc<Members>, Bytes), state: &State<Store>) -> Option<(Arc<Members>, Membership)> {
+    let (table, bytes) = (&state.meta().members, state.membership());
+    if Arc::ptr_eq(table, &told.0) && *bytes == told.1 {
+        return None;
+    }
+    *told = (Arc::clone(table), bytes.clone());
+    Some((Arc::clone(table), membership(state.meta())))
 }
 
 /// Make the image current and the state what it says.
@@ -171,13 +209,14 @@ fn replace(
 }
 
 fn decode(entry: Entry) -> Decoded {
-    let request = match entry.kind {
-        EntryKind::Noop | EntryKind::Config => None,
+    let content = match entry.kind {
+        EntryKind::Noop => Content::Noop,
+        EntryKind::Config => Content::Config(entry.data),
         // What does not decode was refused before it was proposed; should it happen all the same, every
         // replica passes over it alike.
         EntryKind::Command => decode_request(entry.data)
             .inspect_err(|error| tracing::error!(index = entry.id.index.0, "passing over an entry: {error}"))
-            .ok(),
+            .map_or(Content::Noop, Content::Request),
     };
-    Decoded { id: entry.id, request }
+    Decoded { id: entry.id, content }
 }

@@ -38,6 +38,9 @@ pub const MAX_ELECTION_MS: u64 = 50_000;
 /// The quota when `--quota-backend-bytes` is 0, as in etcd.
 pub const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
 
+/// Clocks further apart than this are broken, and a lease that allowed for it would be of no use.
+pub const MAX_DRIFT_PERCENT: u8 = 50;
+
 /// What one request may grow by on its way into the log: its framing and what the leader adds.
 const RECORD_OVERHEAD_BYTES: u64 = 64 << 10;
 
@@ -126,6 +129,18 @@ pub struct Config {
     pub log_level: LogLevel,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Refuse changes of members that the cluster might not survive.
+    pub strict_reconfig_check: bool,
+    /// Learners at a time, at most.
+    pub max_learners: u32,
+    /// Who should rather lead: higher wins; 0 for no preference.
+    pub election_priority: u8,
+    /// Serve reads by lease, if clocks of members run apart by no more than so many of a hundred. The same on all.
+    pub read_lease_drift_percent: Option<u8>,
+    /// Bytes of images sent to followers in a second, at most; 0 for any number.
+    pub snapshot_rate_bytes: u64,
+    /// This member lost its disk: come back as somebody else in its place.
+    pub replace_lost_disk: bool,
     /// Acknowledge what is not on disk. Loses data at a power failure; for tests.
     pub unsafe_no_fsync: bool,
 }
@@ -154,6 +169,12 @@ impl Default for Config {
             max_request_bytes: 1_572_864,
             watch_progress_notify_interval: Duration::from_secs(600),
             wal_segment_bytes: 64 << 20,
+            strict_reconfig_check: true,
+            max_learners: 1,
+            election_priority: 0,
+            read_lease_drift_percent: None,
+            snapshot_rate_bytes: 64 << 20,
+            replace_lost_disk: false,
             log_level: LogLevel::Info,
             log_format: LogFormat::Json,
             unsafe_no_fsync: false,
@@ -241,6 +262,9 @@ impl Config {
             if value == 0 {
                 return Err(ConfigError::Zero { flag, usual });
             }
+        }
+        if let Some(percent) = self.read_lease_drift_percent.filter(|percent| !(1..=MAX_DRIFT_PERCENT).contains(percent)) {
+            return Err(ConfigError::Drift { percent });
         }
         if self.watch_progress_notify_interval.is_zero() {
             return Err(ConfigError::ZeroDuration { flag: "watch-progress-notify-interval", usual: "10m" });

@@ -23,10 +23,8 @@ use crate::log::LogInput;
 use crate::mailbox::Sender;
 use crate::shared::{ApplyInput, ConsensusInput, Consenter, Core, Shared, TICK, Unproposed};
 use crate::snapshots;
-
-/// Ticks made up for at once after the thread was held up; more are forgotten, as a clock that jumps must
-/// not make a whole election timeout pass in one step.
-const MAX_MISSED_TICKS: u32 = 3;
+use crate::steward::Steward;
+use crate::ticks::Ticks;
 
 /// Entries that are applied on the spot, at most; more are left to the apply thread.
 const APPLY_HERE: usize = 64;
@@ -71,22 +69,22 @@ impl<C: Core> Consenter for Ear<C> {
     fn checkpointed(&self, index: Index) {
         self.submit(ConsensusInput::Checkpointed(index), &AtomicBool::new(false));
     }
+    fn desire(&self, membership: Membership) {
+        self.submit(ConsensusInput::Desire(membership), &AtomicBool::new(false));
+    }
+    fn transfer(&self, to: NodeId) {
+        self.submit(ConsensusInput::Transfer(to), &AtomicBool::new(false));
+    }
 }
 
 /// The core's own thread: it looks after time, and takes over what is left to it.
 pub fn attend<C: Core>(core: &Combiner<Driver<C>>) {
-    let mut next_tick = Instant::now() + TICK;
-    while core.attend(Some(next_tick)) {
+    let mut next = Instant::now() + TICK;
+    while core.attend(Some(next)) {
         let now = Instant::now();
-        for _ in 0..MAX_MISSED_TICKS {
-            if next_tick > now {
-                break;
-            }
-            next_tick += TICK;
-            core.submit(ConsensusInput::Tick);
-        }
-        if next_tick <= now {
-            next_tick = now + TICK;
+        if next <= now {
+            core.submit(ConsensusInput::Clock);
+            next = (next + TICK).max(now);
         }
     }
 }
@@ -107,16 +105,23 @@ pub struct Driver<C: Core> {
     pub staged: Option<Image>,
     /// Kept for its room.
     pub outputs: Vec<Output<C::Message>>,
+    pub ticks: Ticks,
+    /// What is asked of the core by the members table.
+    pub steward: Steward,
 }
 
 impl<C: Core> Work for Driver<C> {
     type Input = ConsensusInput<C::Message>;
 
     fn work(&mut self, inputs: &mut Vec<Self::Input>) -> bool {
+        let woken = inputs.iter().any(|input| matches!(input, ConsensusInput::Clock));
+        for _ in 0..self.ticks.due(woken) {
+            self.step(Input::Tick);
+        }
         let (mut proposals, mut commands, mut reads) = (Vec::new(), Vec::new(), Vec::new());
         for input in inputs.drain(..) {
             match input {
-                ConsensusInput::Tick => self.step(Input::Tick),
+                ConsensusInput::Clock => {}
                 ConsensusInput::Propose(data) => proposals.push(data),
                 ConsensusInput::Command(round, data) => commands.push((round, data)),
                 ConsensusInput::Read(id) => reads.push(id),
@@ -131,8 +136,8 @@ impl<C: Core> Work for Driver<C> {
                     self.durable = seq;
                     self.step(Input::Durable(seq));
                 }
-                ConsensusInput::SnapshotReady(to, id) => {
-                    self.step(Input::SnapshotReady { to, id, membership: Membership::default() });
+                ConsensusInput::SnapshotReady(to, id, membership) => {
+                    self.step(Input::SnapshotReady { to, id, membership });
                     if !self.shared.leadership.leads() {
                         self.shared.peers.unstage();
                     }
@@ -143,6 +148,8 @@ impl<C: Core> Work for Driver<C> {
                         self.step(Input::Checkpointed(index));
                     }
                 }
+                ConsensusInput::Desire(membership) => self.steward.desire(membership),
+                ConsensusInput::Transfer(to) => self.step(Input::Transfer(to)),
                 ConsensusInput::Stop => return false,
             }
         }
@@ -154,6 +161,9 @@ impl<C: Core> Work for Driver<C> {
         }
         if !reads.is_empty() {
             self.step(Input::Read(reads));
+        }
+        if self.steward.due() {
+            self.look();
         }
         self.busy.writing.store(self.written > self.durable, Ordering::SeqCst);
         self.busy.reading.store(self.replica.reading(), Ordering::SeqCst);
@@ -209,8 +219,23 @@ impl<C: Core> Driver<C> {
                     self.shared.peers.unstage();
                 }
                 self.shared.metrics.leader_changed(leader.is_some());
+                self.steward.look_soon();
                 self.apply.submit(ApplyInput::Role(role));
             }
+        }
+    }
+
+    /// See where the core stands, and ask of it what the members table says, if this node leads.
+    fn look(&mut self) {
+        let status = self.replica.status();
+        self.shared.core_seen(&status);
+        if status.role != Role::Leader {
+            return self.steward.rest();
+        }
+        let successor = || self.shared.roll.successor(status.id);
+        if let Some(input) = self.steward.advise(&status, successor) {
+            self.step(input);
+            self.steward.look_again();
         }
     }
 

@@ -49,21 +49,28 @@ pub struct InitialMember {
     pub peer_urls: Vec<Url>,
 }
 
-/// Every id a node needs to begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The cluster's id.
     pub cluster: u64,
     /// This node's id.
     pub member: u64,
+}
+
+/// A cluster that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founding {
+    /// Who this node is in it.
+    pub identity: Identity,
     /// All initial members, in ascending order of id.
     pub members: Vec<InitialMember>,
 }
 
-impl Identity {
-    /// The ids that `config` implies, or `None` when its own name is not in the initial cluster, which
+impl Founding {
+    /// The cluster that `config` implies, or `None` when its own name is not in the initial cluster, which
     /// [`Config::validate`] refuses.
-    pub fn of(config: &Config) -> Option<Identity> {
+    pub fn of(config: &Config) -> Option<Founding> {
         let token = &config.initial_cluster_token;
         let mut members: Vec<InitialMember> = config
             .initial_cluster
@@ -77,7 +84,7 @@ impl Identity {
         members.sort_by_key(|member| member.id);
         let member = members.iter().find(|member| member.name == config.name)?.id;
         let ids: Vec<u64> = members.iter().map(|member| member.id).collect();
-        Some(Identity { cluster: cluster_id(&ids), member, members })
+        Some(Founding { identity: Identity { cluster: cluster_id(&ids), member }, members })
     }
 }
 
@@ -132,13 +139,13 @@ mod tests {
             ..Config::default()
         };
         config.name = "a".into();
-        let a = Identity::of(&config).expect("a");
+        let a = Founding::of(&config).expect("a");
         config.name = "b".into();
         config.initial_cluster.reverse();
-        let b = Identity::of(&config).expect("b");
-        assert_eq!((a.cluster, &a.members), (b.cluster, &b.members));
-        assert_ne!(a.member, b.member);
+        let b = Founding::of(&config).expect("b");
+        assert_eq!((a.identity.cluster, &a.members), (b.identity.cluster, &b.members));
+        assert_ne!(a.identity.member, b.identity.member);
         config.name = "c".into();
-        assert_eq!(Identity::of(&config), None);
+        assert_eq!(Founding::of(&config), None);
     }
 }

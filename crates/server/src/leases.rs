@@ -70,7 +70,11 @@ impl Shared {
         }
     }
 
-    async fn ask_leader(&self, ask: &Ask, here: impl Fn(&Shared) -> Answer) -> Result<Answer, ApiError> {
+    /// Put a question that only the leader can answer, to whoever leads.
+    ///
+    /// # Errors
+    /// Nobody led for as long as a request may take.
+    pub async fn ask_leader(&self, ask: &Ask, here: impl Fn(&Shared) -> Answer) -> Result<Answer, ApiError> {
         let deadline = tokio::time::Instant::now() + self.request_timeout();
         loop {
             let answer = match self.leadership.leader() {

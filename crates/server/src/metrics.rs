@@ -149,7 +149,12 @@ fn gauges(shared: &Shared) -> Vec<Reading> {
     vec![
         ("etcd_server_has_leader", "Whether a leader is known", leadership.leader().is_some().into()),
         ("etcd_server_is_leader", "Whether this member leads", leadership.leads().into()),
-        ("etcd_server_is_learner", "Whether this member is a learner", 0),
+        ("etcd_server_is_learner", "Whether this member is a learner", shared.is_learner().into()),
+        (
+            "quorate_log_repairing",
+            "Whether this member is fetching what its log has lost",
+            shared.roll.repairing().into(),
+        ),
         (
             "etcd_server_proposals_committed_total",
             "Index committed",

@@ -21,14 +21,22 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
+use quorate_kv::Member;
+use quorate_protocol::NodeId;
 use quorate_raft::Raft;
 use tokio::runtime::Runtime;
 
 use crate::checkpoint;
 use crate::config::{Config, Url};
 use crate::opening::StartError;
-use crate::shared::Shared;
+use crate::shared::{Fate, Shared};
 use crate::startup::start;
+
+/// How long a leader that stops waits for another one.
+const HANDING_OVER: Duration = Duration::from_secs(1);
+
+/// How long clients' connections may take to end.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A running node.
 pub struct Node {
@@ -37,7 +45,9 @@ pub struct Node {
     pub(crate) threads: Vec<JoinHandle<()>>,
     /// Tells everything that has a mailbox to end.
     pub(crate) stop: Box<dyn Fn() + Send>,
-    pub(crate) fatal: Receiver<String>,
+    pub(crate) fatal: Receiver<Fate>,
+    /// The clients' listeners.
+    pub(crate) servers: Vec<tokio::task::JoinHandle<()>>,
     pub(crate) peer_addresses: Vec<std::net::SocketAddr>,
 }
 
@@ -71,7 +81,7 @@ impl Node {
     pub fn wait_ready(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
-            let known = self.shared.state.read().members().iter().any(|member| member.id == self.id());
+            let known = self.shared.state.read().members().get(self.id()).is_some_and(Member::is_started);
             if known && self.leader().is_some() {
                 return true;
             }
@@ -81,15 +91,37 @@ impl Node {
     }
 
     /// Tells why the node must end, should that happen.
-    pub fn fatal(&self) -> &Receiver<String> {
+    pub fn fatal(&self) -> &Receiver<Fate> {
         &self.fatal
     }
 
-    /// Stop cleanly: finish what is under way, leave everything durable.
+    /// Let another voter lead, if this node does: the cluster would miss a leader for an election timeout.
+    fn hand_over(&self) {
+        let (leadership, own) = (&self.shared.leadership, NodeId(self.id()));
+        let Some(successor) = self.shared.roll.successor(own).filter(|_| leadership.leads()) else { return };
+        tracing::info!("handing the leadership over to member {:x}", successor.0);
+        self.shared.consensus().transfer(successor);
+        let deadline = Instant::now() + HANDING_OVER;
+        while leadership.leads() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Stop cleanly: hand over, finish what is under way, leave everything durable.
     pub fn shutdown(mut self) {
+        self.hand_over();
         self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.proposals.close();
+        self.shared.reads.close();
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(Duration::from_secs(3));
+            // Whoever waits for an answer is told that there will be none, before the connection goes.
+            let servers = std::mem::take(&mut self.servers);
+            runtime.block_on(async {
+                for server in servers {
+                    let _ = tokio::time::timeout(FAREWELL, server).await;
+                }
+            });
+            runtime.shutdown_timeout(Duration::from_secs(1));
         }
         (self.stop)();
         self.shared.peers.stop();

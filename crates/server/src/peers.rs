@@ -6,32 +6,45 @@
 //! socket did not take. A message for which there is no room is dropped, as the protocols allow; a lost
 //! connection is told to the core, so that what was in flight is sent again.
 //!
-//! Three kinds of traffic: the core's messages; questions about leases with their answers; and snapshots,
-//! each on a connection of its own so that heartbeats never wait behind one.
+//! Three kinds of traffic: the core's messages; questions (about leases, members, promotions) with their answers; and
+//! snapshots, each on a connection of its own so that heartbeats never wait behind one (see [`images`]).
+//!
+//! Whom there is a link to follows the members table ([`Peers::follow`]): links come, go and are dialled elsewhere as
+//! the table is changed. A node that is not in the table may still dial: perhaps this node has not heard of it yet. It
+//! is listened to and noted as a stranger, and somebody who knows more is asked about it
+//! ([`members`](crate::members)). Only who is known to have been removed is turned away, and told so.
 
+mod images;
 mod link;
+mod pace;
+pub mod question;
 mod receiver;
 mod sender;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use quorate_protocol::{Consensus, NodeId};
 use quorate_storage::ImageReader;
 use quorate_wire::{Answer, Ask, Packet, encode_message};
 use tokio::sync::oneshot;
 
 use link::Link;
+use pace::Pace;
 pub use receiver::{Listening, listen};
-pub use sender::dial_all;
+pub use sender::Hooks;
 
 /// How long a connection may take to come about, and a write to make progress.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Strangers remembered, at most.
+const MAX_STRANGERS: usize = 64;
 
 /// Who this node is to its peers.
 #[derive(Clone, Debug)]
@@ -53,17 +66,30 @@ type Frame = Vec<Bytes>;
 #[derive(Debug)]
 pub struct Peers {
     local: Local,
-    links: BTreeMap<NodeId, Link>,
+    links: RwLock<BTreeMap<NodeId, Arc<Link>>>,
+    roster: Mutex<Roster>,
+    /// The links' threads.
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// Questions of ours without an answer yet.
     asked: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
     next_token: AtomicU64,
     /// Images waiting for the message that sends them off.
     staged: Mutex<BTreeMap<NodeId, Staged>>,
     sending: AtomicUsize,
-    report: std::sync::OnceLock<sender::Reporter>,
+    /// How fast images may go out, all together.
+    pace: Pace,
+    hooks: OnceLock<Hooks>,
     stopping: AtomicBool,
-    /// Every open socket, to be shut down when the node stops.
-    sockets: Mutex<HashMap<u64, TcpStream>>,
+    /// Every open socket with whom it leads to, to be shut down when the node stops or that one is removed.
+    sockets: Mutex<HashMap<u64, (NodeId, TcpStream)>>,
+}
+
+/// Who may dial.
+#[derive(Debug, Default)]
+struct Roster {
+    removed: BTreeSet<NodeId>,
+    /// Those who have dialled and are not known.
+    strangers: BTreeSet<NodeId>,
 }
 
 struct Staged(ImageReader);
@@ -75,19 +101,96 @@ impl std::fmt::Debug for Staged {
 }
 
 impl Peers {
-    /// For a node and where its peers listen.
-    pub fn new(local: Local, addresses: BTreeMap<NodeId, Vec<String>>) -> Self {
+    /// Of a node that knows of nobody yet. Images go out at no more than so many bytes a second; 0 for any number.
+    pub fn new(local: Local, snapshot_rate_bytes: u64) -> Self {
         Peers {
             next_token: AtomicU64::new(local.incarnation << 20),
             local,
-            links: addresses.into_iter().map(|(node, addresses)| (node, Link::new(addresses))).collect(),
+            links: RwLock::default(),
+            roster: Mutex::default(),
+            threads: Mutex::default(),
             asked: Mutex::default(),
             staged: Mutex::default(),
             sending: AtomicUsize::new(0),
-            report: std::sync::OnceLock::new(),
+            pace: Pace::new(snapshot_rate_bytes),
+            hooks: OnceLock::new(),
             stopping: AtomicBool::new(false),
             sockets: Mutex::default(),
         }
+    }
+
+    /// The consensus protocol's name.
+    pub fn protocol(&self) -> &'static str {
+        self.local.protocol
+    }
+
+    /// Say where news of connections and images go. Links are followed only after this.
+    pub fn hook(&self, hooks: Hooks) {
+        assert!(self.hooks.set(hooks).is_ok(), "a node has one core");
+    }
+
+    /// Keep links to these, and to nobody else; `removed` may not come back.
+    pub fn follow(
+        self: &Arc<Self>,
+        wanted: &BTreeMap<NodeId, Vec<String>>,
+        removed: impl IntoIterator<Item = NodeId>,
+    ) {
+        let mut roster = self.roster.lock();
+        roster.removed.extend(removed);
+        roster.strangers.retain(|node| !wanted.contains_key(node));
+        drop(roster);
+        let mut links = self.links.write();
+        let gone: Vec<NodeId> = links.keys().filter(|node| !wanted.contains_key(node)).copied().collect();
+        for node in &gone {
+            if let Some(link) = links.remove(node) {
+                link.close();
+            }
+        }
+        let mut new = Vec::new();
+        for (&node, addresses) in wanted.iter().filter(|(node, _)| **node != self.local.node) {
+            match links.get(&node) {
+                Some(link) => link.moved(addresses),
+                None => {
+                    let link = Arc::new(Link::new(addresses.clone()));
+                    links.insert(node, Arc::clone(&link));
+                    new.push((node, link));
+                }
+            }
+        }
+        drop(links);
+        for (_, (to, socket)) in self.sockets.lock().iter() {
+            if gone.contains(to) {
+                let _ = socket.shutdown(std::net::Shutdown::Both);
+            }
+        }
+        self.threads.lock().extend(new.into_iter().map(|(node, link)| sender::spawn(self, node, link)));
+    }
+
+    /// Whom there are links to.
+    pub fn known(&self) -> BTreeMap<NodeId, Vec<String>> {
+        self.links.read().iter().map(|(node, link)| (*node, link.addresses())).collect()
+    }
+
+    /// Those who have dialled and are not known; not named twice.
+    pub fn take_strangers(&self) -> BTreeSet<NodeId> {
+        std::mem::take(&mut self.roster.lock().strangers)
+    }
+
+    /// Whether a node that dials may be listened to.
+    fn admits(&self, from: NodeId) -> bool {
+        if self.links.read().contains_key(&from) {
+            return true;
+        }
+        let mut roster = self.roster.lock();
+        let admitted = !roster.removed.contains(&from);
+        if admitted && roster.strangers.len() < MAX_STRANGERS {
+            roster.strangers.insert(from);
+        }
+        admitted
+    }
+
+    fn link(&self, to: NodeId) -> Option<Arc<Link>> {
+        self.links.read().get(&to).cloned()
     }
 
     /// Send a core's message, or drop it if the peer's queue is full.
@@ -100,7 +203,7 @@ impl Peers {
     }
 
     fn send(&self, to: NodeId, frame: Frame) {
-        if let Some(link) = self.links.get(&to) {
+        if let Some(link) = self.links.read().get(&to) {
             link.send(frame);
         }
     }
@@ -124,17 +227,22 @@ impl Peers {
 
     /// Peers that can be reached at the moment.
     pub fn connected(&self) -> usize {
-        self.links.values().filter(|link| link.connected.load(Ordering::SeqCst)).count()
+        self.links.read().values().filter(|link| link.connected().is_some()).count()
+    }
+
+    /// Since when this peer can be reached, if it can be at the moment.
+    pub fn connected_since(&self, to: NodeId) -> Option<Instant> {
+        self.links.read().get(&to)?.connected()
     }
 
     /// Whether this peer can be reached at the moment.
     pub fn reaches(&self, to: NodeId) -> bool {
-        self.links.get(&to).is_some_and(|link| link.connected.load(Ordering::SeqCst))
+        self.connected_since(to).is_some()
     }
 
     /// How many peers there are.
     pub fn len(&self) -> usize {
-        self.links.len()
+        self.links.read().len()
     }
 
     /// Put a question to a node; no answer if the connection is lost or it takes too long.
@@ -162,11 +270,15 @@ impl Peers {
         }
     }
 
-    /// End every connection.
+    /// End every connection, and wait for the links' threads.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        for socket in self.sockets.lock().values() {
+        for (_, socket) in self.sockets.lock().values() {
             let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            let _ = thread.join();
         }
     }
 
@@ -175,10 +287,10 @@ impl Peers {
     }
 
     /// Note a socket while it is in use.
-    fn track(&self, socket: &TcpStream) -> Tracked<'_> {
+    fn track(&self, with: NodeId, socket: &TcpStream) -> Tracked<'_> {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
         if let Ok(copy) = socket.try_clone() {
-            self.sockets.lock().insert(token, copy);
+            self.sockets.lock().insert(token, (with, copy));
         }
         if self.stopping() {
             let _ = socket.shutdown(std::net::Shutdown::Both);

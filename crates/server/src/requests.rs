@@ -87,11 +87,29 @@ impl Shared {
         if over && grows(command) { Err(ApiError::NoSpace) } else { Ok(()) }
     }
 
-    /// What metadata asks for: `hasleader: true` refuses to be served by a member without leader.
+    /// What every request meets first, in etcd's order: a learner serves (almost) nothing; then what the metadata
+    /// asks for.
+    ///
+    /// # Errors
+    /// This member is a learner, or there is no leader.
+    pub fn check_metadata(&self, metadata: &MetadataMap) -> Result<(), ApiError> {
+        self.check_voter()?;
+        self.check_leader(metadata)
+    }
+
+    /// Learners serve their status, serializable ranges and snapshots.
+    ///
+    /// # Errors
+    /// This member is a learner.
+    pub fn check_voter(&self) -> Result<(), ApiError> {
+        if self.is_learner() { Err(ApiError::NotSupportedForLearner) } else { Ok(()) }
+    }
+
+    /// `hasleader: true` refuses to be served by a member without leader.
     ///
     /// # Errors
     /// There is no leader.
-    pub fn check_metadata(&self, metadata: &MetadataMap) -> Result<(), ApiError> {
+    pub fn check_leader(&self, metadata: &MetadataMap) -> Result<(), ApiError> {
         if metadata.get("hasleader").is_some_and(|value| value == "true")
             && self.leadership.leader().is_none()
         {

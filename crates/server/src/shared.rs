@@ -8,13 +8,14 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quorate_api::convert::Answering;
 use quorate_kv::{Applied, State};
-use quorate_protocol::{Consensus, Entry, Index, LogId, NodeId, ReadId, Role, Seq};
+use quorate_protocol::{Consensus, Entry, Index, LogId, Membership, NodeId, ReadId, Role, Seq};
 use quorate_replica::Lessor;
 use quorate_storage::{Image, Store};
 
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::mailbox::Sender;
+use crate::members::Roll;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::waiters::Waiters;
@@ -28,8 +29,8 @@ const MAX_REQUESTS: usize = 20_000;
 
 /// What comes to the consensus core.
 pub enum ConsensusInput<M> {
-    /// Time has passed.
-    Tick,
+    /// Time has passed: see which ticks are due.
+    Clock,
     /// A command to replicate.
     Propose(Bytes),
     /// A command that only the leader of this round may give: forgotten if this node is not that any more.
@@ -45,11 +46,15 @@ pub enum ConsensusInput<M> {
     /// Writes up to here are on disk.
     Durable(Seq),
     /// An image for a peer stands ready.
-    SnapshotReady(NodeId, LogId),
+    SnapshotReady(NodeId, LogId, Membership),
     /// An image was handed over, or not.
     SnapshotSent(NodeId, bool),
     /// A durable checkpoint of the state covers the log up to here.
     Checkpointed(Index),
+    /// The members table says that the membership ought to be this.
+    Desire(Membership),
+    /// Hand the leadership over to this voter.
+    Transfer(NodeId),
     /// The node stops.
     Stop,
 }
@@ -83,18 +88,31 @@ pub trait Consenter: Send + Sync {
     fn read(&self, id: ReadId);
     /// The state is durable up to here.
     fn checkpointed(&self, index: Index);
+    /// The membership ought to be this.
+    fn desire(&self, membership: Membership);
+    /// Hand the leadership over.
+    fn transfer(&self, to: NodeId);
+}
+
+/// Why a node ends that nobody has stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It cannot go on, for this reason. Nothing more may be written.
+    Failed(String),
+    /// It has been removed from the cluster. It may be stopped in order.
+    Removed,
 }
 
 /// A reason for the node to end.
 #[derive(Debug)]
 pub struct Fatal {
-    sender: crossbeam_channel::Sender<String>,
+    sender: crossbeam_channel::Sender<Fate>,
     struck: AtomicBool,
 }
 
 impl Fatal {
     /// Reports through `sender`.
-    pub fn new(sender: crossbeam_channel::Sender<String>) -> Self {
+    pub fn new(sender: crossbeam_channel::Sender<Fate>) -> Self {
         Fatal { sender, struck: AtomicBool::new(false) }
     }
 
@@ -102,8 +120,13 @@ impl Fatal {
     pub fn strike(&self, reason: String) {
         if !self.struck.swap(true, Ordering::SeqCst) {
             tracing::error!("this node must stop: {reason}");
-            let _ = self.sender.send(reason);
+            let _ = self.sender.send(Fate::Failed(reason));
         }
+    }
+
+    /// The node is no member any more.
+    pub fn removed(&self) {
+        let _ = self.sender.send(Fate::Removed);
     }
 
     /// Whether that has happened.
@@ -166,8 +189,12 @@ impl Leadership {
 pub struct Shared {
     /// How it was set up.
     pub config: Config,
-    /// Who it is, and who the others are.
+    /// Who it is.
     pub identity: Identity,
+    /// Who belongs to the cluster.
+    pub roll: Roll,
+    /// Where requests run, for threads that have to wait for one.
+    pub runtime: tokio::runtime::Handle,
     /// The state machine. The apply thread writes; everybody reads.
     pub state: RwLock<State<Store>>,
     /// Held while the state's files are being replaced or a checkpoint is under way.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use quorate_protocol::{Ballot, Index, LogId, NodeId};
+use quorate_protocol::{Ballot, Index, LogId, Membership, NodeId};
 use quorate_storage::ImageReader;
 
 use crate::checkpoint;
@@ -27,10 +27,10 @@ pub fn prepare<C: Core>(shared: Arc<Shared>, to: NodeId, core: Weak<Combiner<Dri
         let made = reachable(&shared, to).then(|| pin(&shared));
         let news = match made.unwrap_or(Ok(None)) {
             Ok(None) => ConsensusInput::SnapshotSent(to, false),
-            Ok(Some((image, id))) => {
+            Ok(Some((image, id, membership))) => {
                 tracing::info!(to = to.0, index = id.index.0, "sending a snapshot");
                 shared.peers.stage(to, image);
-                ConsensusInput::SnapshotReady(to, id)
+                ConsensusInput::SnapshotReady(to, id, membership)
             }
             Err(error) => {
                 tracing::error!("cannot make a snapshot for member {to}: {error}");
@@ -57,11 +57,22 @@ fn reachable(shared: &Shared, to: NodeId) -> bool {
     true
 }
 
-fn pin(shared: &Shared) -> Result<Option<(ImageReader, LogId)>, quorate_storage::StorageError> {
+type Pinned = (ImageReader, LogId, Membership);
+
+fn pin(shared: &Shared) -> Result<Option<Pinned>, quorate_storage::StorageError> {
     checkpoint::checkpoint(shared)?;
     let image = shared.state.read().storage().image()?;
-    let id = standing(image.meta());
-    Ok(Some((image, id)))
+    let (id, membership) = (standing(image.meta()), membership(image.meta()));
+    Ok(Some((image, id, membership)))
+}
+
+/// The membership a state stands at; unknown if none was recorded.
+pub fn membership(meta: &quorate_kv::Meta) -> Membership {
+    match meta.membership.is_empty() {
+        true => Membership::default(),
+        // Every replica passes over what it cannot read alike; the core has ended by then.
+        false => Membership::from_bytes(meta.membership.clone()).unwrap_or_default(),
+    }
 }
 
 /// The entry an image's state stands at.

@@ -4,7 +4,6 @@
 //! each a [`Combiner`]; the threads; at last the listeners, so that nobody is heard before there is somebody to
 //! answer. Nothing here fails but for the first step.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
@@ -14,8 +13,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{bounded, unbounded};
 use parking_lot::{Mutex, RwLock};
-use quorate_kv::{Command, Publish, State};
-use quorate_protocol::{self as protocol, NodeId, Outbox, Random, Seq};
+use quorate_kv::{Applied, Command, Publish, State};
+use quorate_protocol::{self as protocol, NodeId, Outbox, Random, Recovered, Seq};
 use quorate_replica::{Lessor, Limits, Replica};
 use quorate_storage::Store;
 use quorate_wal::{RealDisk, Wal};
@@ -23,7 +22,7 @@ use tokio::runtime::Runtime;
 
 use crate::apply::Applier;
 use crate::combiner::Combiner;
-use crate::config::{Config, Url};
+use crate::config::Config;
 use crate::consensus::{Busy, Driver, Ear, attend};
 use crate::identity::Identity;
 use crate::log::{LogInput, LogWriter, prepare_segments};
@@ -31,29 +30,42 @@ use crate::mailbox::{Receiver, Sender, mailbox};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::opening::{self, Opened, Ports, StartError};
-use crate::peers::{self, Listening, Local, Peers};
+use crate::members::{self, Roll, desired};
+use crate::peers::{self, Hooks, Listening, Local, Peers};
 use crate::shared::{ApplyInput, ConsensusInput, Core, Fatal, Leadership, Shared, TICK};
+use crate::snapshots::membership;
+use crate::steward::Steward;
+use crate::ticks::Ticks;
 use crate::watches::{WatchInput, Watches};
-use crate::{checkpoint, compaction, http, leases};
+use crate::{checkpoint, compaction, http, joining, leases};
 
 /// Start a node that runs this protocol.
 ///
 /// # Errors
 /// What [`opening`] finds.
 pub fn start<C: Core>(config: Config) -> Result<Node, StartError> {
-    let identity = Identity::of(&config).expect("a valid configuration lists this member");
+    let beginning = joining::begin(&config, C::NAME)?;
     let Ports { runtime, clients, peers } = Ports::bind(&config)?;
-    let Opened { wal, state, recovered, state_directory, options } = opening::open::<C>(&config, &identity)?;
+    let opened = opening::open::<C>(&config, beginning)?;
+    let Opened { identity, wal, state, recovered, hearsay, state_directory, options } = opened;
     let life = Life::begin();
-    let core = C::recover(core_config(&config, &identity), recovered, Random::new(life.seed));
+    let core = core_config(&config, identity, &recovered);
+    let core = C::recover(core, recovered, Random::new(life.seed));
     let replica = Replica::new(core, limits(&config));
 
     let (watch_tx, watch_rx) = mailbox();
     let (fatal_tx, fatal) = unbounded();
-    let shared = share::<C>(config, identity, state, &life, watch_tx, Fatal::new(fatal_tx));
+    let within = Within {
+        runtime: runtime.handle().clone(),
+        watches: watch_tx,
+        fatal: Fatal::new(fatal_tx),
+        roll: Roll::new(Arc::clone(&state.meta().members), membership(state.meta()), hearsay),
+    };
+    let shared = share::<C>(config, identity, state, &life, within);
     let applier = Applier {
         shared: Arc::clone(&shared),
         waiting: Vec::new(),
+        members: (shared.roll.table(), shared.state.read().membership().clone()),
         directory: state_directory.clone(),
         options,
     };
@@ -65,9 +77,10 @@ pub fn start<C: Core>(config: Config) -> Result<Node, StartError> {
     let core = Arc::clone(&parts.core);
     let listening = Listening { shared: Arc::clone(&shared), core, directory: state_directory, options };
     let peer_addresses = listen_to_peers(&mut threads, listening, peers);
-    serve_clients(&shared, &runtime, clients);
+    let servers = serve_clients(&shared, &runtime, clients);
     let stop = parts.stopper();
-    Ok(Node { shared, runtime: Some(runtime), threads: threads.list, stop, fatal, peer_addresses })
+    let threads = threads.list;
+    Ok(Node { shared, runtime: Some(runtime), servers, threads, stop, fatal, peer_addresses })
 }
 
 /// What tells this life of a node from its others.
@@ -85,14 +98,22 @@ impl Life {
     }
 }
 
+/// What the parts of a node share besides its configuration and its state.
+struct Within {
+    runtime: tokio::runtime::Handle,
+    watches: Sender<WatchInput>,
+    fatal: Fatal,
+    roll: Roll,
+}
+
 fn share<C: Core>(
     config: Config,
     identity: Identity,
     state: State<Store>,
     life: &Life,
-    watches: Sender<WatchInput>,
-    fatal: Fatal,
+    within: Within,
 ) -> Arc<Shared> {
+    let Within { runtime, watches, fatal, roll } = within;
     let local = Local {
         protocol: C::NAME,
         cluster: identity.cluster,
@@ -101,9 +122,11 @@ fn share<C: Core>(
     };
     let (revision, applied) = (state.revision(), state.meta().applied_index);
     Arc::new(Shared {
-        peers: Arc::new(Peers::new(local, peer_addresses(&identity))),
+        peers: Arc::new(Peers::new(local, config.snapshot_rate_bytes)),
         config,
         identity,
+        roll,
+        runtime,
         state: RwLock::new(state),
         files: Mutex::new(()),
         lessor: Mutex::new(Lessor::new()),
@@ -152,10 +175,13 @@ impl<C: Core> Parts<C> {
                 durable: Seq(0),
                 staged: None,
                 outputs: Vec::new(),
+                ticks: Ticks::begin(shared.config.read_lease_drift_percent.is_some()),
+                steward: Steward::new(desired(&shared.roll.table())),
             })
         });
         let ear = Ear { core: Arc::downgrade(&core), busy };
         assert!(shared.consensus.set(Box::new(ear)).is_ok(), "the core is set up once");
+        shared.peers.hook(hooks(shared, &core));
         Parts { shared: Arc::clone(shared), core, apply, log }
     }
 
@@ -179,7 +205,7 @@ impl<C: Core> Parts<C> {
         threads.spawn("checkpoint", move || checkpoint::run(&shared));
         let core = Arc::clone(&self.core);
         threads.spawn("consensus", move || attend(&core));
-        threads.list.extend(peers::dial_all(&self.shared.peers, &self.core));
+        self.shared.follow_peers();
     }
 
     /// Tells everything that has a mailbox to end.
@@ -191,6 +217,28 @@ impl<C: Core> Parts<C> {
             self.shared.watches.send(WatchInput::Stop);
         })
     }
+}
+
+/// What news of connections and images leads to.
+fn hooks<C: Core>(shared: &Arc<Shared>, core: &Arc<Combiner<Driver<C>>>) -> Hooks {
+    // Weak: what holds the peers is held by the core.
+    let (sent_to, reset_to, shared) = (Arc::downgrade(core), Arc::downgrade(core), Arc::downgrade(shared));
+    let sent = move |to, ok| {
+        if let Some(core) = sent_to.upgrade() {
+            core.leave(ConsensusInput::SnapshotSent(to, ok));
+        }
+    };
+    let reset = move |to| {
+        if let Some(core) = reset_to.upgrade() {
+            core.submit(ConsensusInput::LinkReset(to));
+        }
+    };
+    let removed = move |_: NodeId| {
+        if let Some(shared) = shared.upgrade() {
+            shared.end_removed();
+        }
+    };
+    Hooks { sent: Box::new(sent), reset: Box::new(reset), removed: Box::new(removed) }
 }
 
 /// One thread for each listener; answers where they listen.
@@ -210,14 +258,19 @@ fn listen_to_peers<C: Core>(
 }
 
 /// The clients' side, and what is done now and then.
-fn serve_clients(shared: &Arc<Shared>, runtime: &Runtime, listeners: Vec<tokio::net::TcpListener>) {
-    for listener in listeners {
-        runtime.spawn(http::serve(Arc::clone(shared), listener));
-    }
+fn serve_clients(
+    shared: &Arc<Shared>,
+    runtime: &Runtime,
+    listeners: Vec<tokio::net::TcpListener>,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let serve = |listener| runtime.spawn(http::serve(Arc::clone(shared), listener));
+    let servers = listeners.into_iter().map(serve).collect();
     runtime.spawn(leases::expire(Arc::clone(shared)));
     runtime.spawn(compaction::run(Arc::clone(shared)));
     runtime.spawn(compaction::watch_quota(Arc::clone(shared)));
+    runtime.spawn(members::tend(Arc::clone(shared)));
     runtime.spawn(publish(Arc::clone(shared)));
+    servers
 }
 
 struct Threads {
@@ -233,20 +286,16 @@ impl Threads {
     }
 }
 
-fn core_config(config: &Config, identity: &Identity) -> protocol::Config {
-    let voters = identity.members.iter().map(|member| NodeId(member.id)).collect();
+fn core_config(config: &Config, identity: Identity, recovered: &Recovered) -> protocol::Config {
+    let voters = recovered.membership.voters().nodes().to_vec();
     let ticks = |ms: u64| (ms / TICK.as_millis() as u64).max(1) as u32;
     protocol::Config {
         election_ticks: ticks(config.election_timeout_ms),
         heartbeat_ticks: ticks(config.heartbeat_interval_ms),
+        priority: config.election_priority,
+        lease_drift_percent: config.read_lease_drift_percent,
         ..protocol::Config::new(NodeId(identity.member), voters)
     }
-}
-
-fn peer_addresses(identity: &Identity) -> BTreeMap<NodeId, Vec<String>> {
-    let others = identity.members.iter().filter(|member| member.id != identity.member);
-    let address = |url: &Url| url.authority();
-    others.map(|member| (NodeId(member.id), member.peer_urls.iter().map(address).collect())).collect()
 }
 
 /// The replica's bounds: `--snapshot-count` is how many applied entries stay for followers that fall behind.
@@ -263,6 +312,12 @@ fn entropy(incarnation: u64) -> u64 {
     hasher.finish()
 }
 
+/// How long the members may take to take note of us before they are told again.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Between two attempts to tell the members of ourselves.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// Tell the members of ourselves, then serve.
 async fn publish(shared: Arc<Shared>) {
     let publish = Publish {
@@ -271,8 +326,15 @@ async fn publish(shared: Arc<Shared>) {
         client_urls: shared.config.advertise_client_urls.iter().map(ToString::to_string).collect(),
     };
     loop {
-        match shared.propose(&Command::Publish(publish.clone())).await {
-            Ok(_) => break,
+        let command = Command::Publish(publish.clone());
+        // Said again soon: what a node that has just started says to a leader is easily lost on a connection that is not
+        // there yet, and to say it twice is harmless.
+        let Ok(said) = tokio::time::timeout(PATIENCE, shared.propose(&command)).await else { continue };
+        match said {
+            Ok(Applied { outcome: Ok(_), .. }) => break,
+            // It is not in the table: it has been removed, or its table is still an old one.
+            Ok(_) if shared.roll.removed() || shared.stopping.load(Ordering::SeqCst) => return,
+            Ok(_) => tracing::warn!("cannot join the cluster yet: it does not know this member"),
             Err(error) if shared.stopping.load(Ordering::SeqCst) => {
                 return tracing::info!("stopped before serving: {}", error.text());
             }
@@ -280,6 +342,7 @@ async fn publish(shared: Arc<Shared>) {
                 tracing::warn!("cannot join the cluster yet, trying on: {}", error.text());
             }
         }
+        tokio::time::sleep(PAUSE).await;
     }
     let urls: Vec<String> = publish.client_urls;
     tracing::info!(member = shared.member(), ?urls, "ready to serve client requests");

@@ -5,7 +5,7 @@
 //! number of waiters is bounded: what a node cannot answer in time it must refuse, not queue.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 pub struct Waiters<T> {
     next: AtomicU64,
     max: usize,
+    closed: AtomicBool,
     waiting: Mutex<HashMap<u64, oneshot::Sender<T>>>,
 }
 
@@ -30,7 +31,7 @@ pub struct Waiter<'a, T> {
 impl<T> Waiters<T> {
     /// At most `max` at a time, numbered from `first`, which should differ between lives of a node.
     pub fn new(first: u64, max: usize) -> Self {
-        Waiters { next: AtomicU64::new(first), max, waiting: Mutex::default() }
+        Waiters { next: AtomicU64::new(first), max, closed: AtomicBool::new(false), waiting: Mutex::default() }
     }
 
     /// Take a place, if there is one.
@@ -41,9 +42,18 @@ impl<T> Waiters<T> {
         if waiting.len() >= self.max {
             return None;
         }
-        waiting.insert(number, sender);
+        // A waiter of a node that stops is given up at once: its sender is dropped here.
+        if !self.closed.load(Ordering::SeqCst) {
+            waiting.insert(number, sender);
+        }
         drop(waiting);
         Some(Waiter { waiters: self, number, receiver, done: false })
+    }
+
+    /// Give everybody up who waits, and take nobody in any more: the node stops.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.waiting.lock().clear();
     }
 
     /// A number nobody waits under.

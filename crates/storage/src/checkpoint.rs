@@ -20,14 +20,15 @@ use crate::database::{self, Db, Reading};
 use crate::error::StorageError;
 use crate::layer::Layer;
 use crate::layout;
+use crate::tally::{Kind, Tally};
 
 /// Changes set aside, to be committed.
 #[must_use = "a checkpoint that is not committed keeps its changes in memory only"]
 pub struct Checkpoint {
     pub(crate) db: Arc<Db>,
     pub(crate) layer: Arc<Layer>,
-    /// The file's size in use before.
-    pub(crate) in_use: u64,
+    /// What the file held before.
+    pub(crate) tally: Tally,
 }
 
 /// A checkpoint that the file holds.
@@ -67,21 +68,21 @@ impl Checkpoint {
         // One more fsync, for which the engine never takes a damaged commit for one cut short by a crash and
         // goes back to the one before: the log may have forgotten what lies between.
         txn.set_two_phase_commit(durable);
-        let (added, removed) = self.write_records(&txn)?;
-        let (leased, unleased) = self.write_leases(&txn)?;
-        // Cannot be negative, as what is removed was added once; a damaged count must not stop a commit.
-        let in_use = (self.in_use + added + leased).saturating_sub(removed + unleased);
-        database::put_facts(&txn, &self.layer.meta, in_use)?;
+        let mut tally = self.tally;
+        self.write_records(&txn, &mut tally)?;
+        self.write_leases(&txn, &mut tally)?;
+        database::put_facts(&txn, &self.layer.meta, &tally)?;
         txn.commit()?;
         Ok(())
     }
 
-    fn write_records(&self, txn: &WriteTransaction) -> Result<(u64, u64), redb::Error> {
-        let (mut added, mut removed) = (0, 0);
+    fn write_records(&self, txn: &WriteTransaction, tally: &mut Tally) -> Result<(), redb::Error> {
         let mut table = txn.open_table(database::RECORDS)?;
         for (revision, _) in self.layer.records.iter().filter(|(_, record)| record.is_none()) {
-            if let Some(value) = table.remove(layout::key(*revision))? {
-                removed += 16 + value.value().len() as u64;
+            let key = layout::key(*revision);
+            if let Some(value) = table.remove(key)? {
+                let bytes = 16 + value.value().len() as u64;
+                tally.remove(Kind::Record, key, layout::seal_of(value.value()), bytes);
             }
         }
         // New records go behind all others, which the engine can do without searching for each one's place.
@@ -92,27 +93,32 @@ impl Checkpoint {
             let key = layout::key(*revision);
             layout::seal(&mut sealed, key, |out| layout::put_body(out, record));
             cursor.insert_before(key, &sealed[..])?;
-            added += layout::record_bytes(record);
+            tally.add(Kind::Record, key, layout::seal_of(&sealed), layout::record_bytes(record));
         }
-        cursor.close()?;
-        Ok((added, removed))
+        Ok(cursor.close()?)
     }
 
-    fn write_leases(&self, txn: &WriteTransaction) -> Result<(u64, u64), redb::Error> {
-        let (mut added, mut removed) = (0, 0);
+    fn write_leases(&self, txn: &WriteTransaction, tally: &mut Tally) -> Result<(), redb::Error> {
         if self.layer.leases.is_empty() {
-            return Ok((0, 0));
+            return Ok(());
         }
         let mut table = txn.open_table(database::LEASES)?;
+        let mut sealed = Vec::new();
         for (id, ttl) in &self.layer.leases {
+            let key = layout::lease_key(*id);
+            if let Some(ttl) = ttl {
+                layout::seal_lease(&mut sealed, *id, *ttl);
+                tally.add(Kind::Lease, key, layout::seal_of(&sealed), layout::LEASE_BYTES);
+            }
             let before = match ttl {
-                Some(ttl) => table.insert(id, ttl)?.is_some(),
-                None => table.remove(id)?.is_some(),
+                Some(_) => table.insert(id, &sealed[..])?,
+                None => table.remove(id)?,
             };
-            added += if ttl.is_some() { layout::LEASE_BYTES } else { 0 };
-            removed += if before { layout::LEASE_BYTES } else { 0 };
+            if let Some(before) = before {
+                tally.remove(Kind::Lease, key, layout::seal_of(before.value()), layout::LEASE_BYTES);
+            }
         }
-        Ok((added, removed))
+        Ok(())
     }
 }
 

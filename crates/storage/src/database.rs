@@ -3,35 +3,40 @@
 //! | table | key → value |
 //! |---|---|
 //! | `records` | revision → sealed record, see [`layout`](crate::layout) |
-//! | `leases` | id → granted seconds |
-//! | `facts` | `format`, `meta`, `in_use` → sealed bytes |
+//! | `leases` | id → sealed granted seconds |
+//! | `facts` | `format`, `meta`, [`tally`](crate::tally) → sealed bytes |
 //!
 //! The engine (redb) is a copy-on-write B-tree: a commit is atomic, and a reader keeps the version it began
 //! with until it is dropped. Reading through a handle takes no lock that a commit holds. Its own page
-//! checksums are verified when a file is opened, not when a page is read; records have theirs for that.
+//! checksums are verified when a file is opened, not when a page is read; everything stored has its own for that,
+//! and the tally says whether anything is missing. The engine is written not to panic on a damaged file, and has
+//! not been seen to; opening is nevertheless guarded, so that a panic there is damage and not the process's end
+//! (unless its panic hook or profile makes it so).
 
 use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use quorate_kv::{LeaseId, Meta, Record, Revision};
 use redb::{
-    Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
-    TableDefinition, WriteTransaction,
+    Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    WriteTransaction,
 };
 
 use crate::error::StorageError;
 use crate::layout;
 use crate::store::Options;
+use crate::tally::{Kind, Tally};
 
 pub(crate) const RECORDS: TableDefinition<u128, &[u8]> = TableDefinition::new("records");
-pub(crate) const LEASES: TableDefinition<LeaseId, i64> = TableDefinition::new("leases");
+pub(crate) const LEASES: TableDefinition<LeaseId, &[u8]> = TableDefinition::new("leases");
 pub(crate) const FACTS: TableDefinition<u128, &[u8]> = TableDefinition::new("facts");
 
 /// Keys of `facts`.
 const FORMAT: u128 = 1;
 const META: u128 = 2;
-const IN_USE: u128 = 3;
+const TALLY: u128 = 3;
 
 /// An open file.
 #[derive(Debug)]
@@ -104,7 +109,7 @@ impl Db {
             txn.open_table(RECORDS)?;
             txn.open_table(LEASES)?;
             put_fact(&txn, FORMAT, &layout::FORMAT.to_le_bytes())?;
-            put_facts(&txn, &Meta::default(), 0)?;
+            put_facts(&txn, &Meta::default(), &Tally::default())?;
             Ok(txn.commit()?)
         };
         write().map_err(|error| StorageError::engine("write", &self.path, error))
@@ -118,7 +123,7 @@ impl Db {
             Some(found) => {
                 Err(StorageError::Format { path: self.path.clone(), found, expected: layout::FORMAT })
             }
-            None => Err(StorageError::corrupted(&self.path, "its format is not told")),
+            None => Err(StorageError::damaged(&self.path, "its format is not told")),
         }
     }
 
@@ -136,10 +141,10 @@ impl Db {
     ) -> Result<Bytes, StorageError> {
         let value = facts.get(name).map_err(|error| self.failed("read", error))?;
         let value =
-            value.ok_or_else(|| StorageError::corrupted(&self.path, format!("its {what} is missing")))?;
+            value.ok_or_else(|| StorageError::damaged(&self.path, format!("its {what} is missing")))?;
         match layout::unseal(name, value.value()) {
             Ok(body) => Ok(Bytes::copy_from_slice(body)),
-            Err(_) => Err(StorageError::corrupted(&self.path, format!("its {what} fails its checksum"))),
+            Err(_) => Err(StorageError::damaged(&self.path, format!("its {what} fails its checksum"))),
         }
     }
 
@@ -155,14 +160,26 @@ impl Db {
         };
         let (records, leases, facts) = open().map_err(|error| self.failed("read", error))?;
         let meta = layout::decode_meta(self.unseal_fact(&facts, META, "applied index")?)
-            .map_err(|error| StorageError::corrupted(&self.path, error))?;
-        let in_use = self.unseal_fact(&facts, IN_USE, "size")?;
-        let in_use = in_use.get(..).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-        let in_use = in_use.ok_or_else(|| StorageError::corrupted(&self.path, "its size is not told"))?;
+            .map_err(|error| StorageError::damaged(&self.path, error))?;
+        let tally = Tally::decode(self.unseal_fact(&facts, TALLY, "tally")?)
+            .map_err(|error| StorageError::damaged(&self.path, error))?;
         // A backend that is no file has no length to ask for; what is in use is the best guess.
-        let total = fs::metadata(&self.path).map_or(in_use, |metadata| metadata.len());
-        Ok(Reading { records, leases, meta, in_use, total })
+        let total = fs::metadata(&self.path).map_or(tally.in_use, |metadata| metadata.len());
+        Ok(Reading { records, leases, meta, tally, total })
     }
+}
+
+/// Do something with a file that may be damaged in a way the engine has no answer to: its panic is an error.
+pub(crate) fn guarded<T>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    // What was being opened is thrown away with the panic, so nobody sees it half made.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
+        Err(StorageError::damaged(path, format!("the engine gave up on it: {text}")))
+    })
 }
 
 fn builder(options: &Options) -> Builder {
@@ -179,17 +196,18 @@ fn put_fact(txn: &WriteTransaction, name: u128, body: &[u8]) -> Result<(), redb:
 }
 
 /// Write the facts of a checkpoint.
-pub(crate) fn put_facts(txn: &WriteTransaction, meta: &Meta, in_use: u64) -> Result<(), redb::Error> {
+pub(crate) fn put_facts(txn: &WriteTransaction, meta: &Meta, tally: &Tally) -> Result<(), redb::Error> {
     put_fact(txn, META, &layout::encode_meta(meta))?;
-    put_fact(txn, IN_USE, &in_use.to_le_bytes())
+    put_fact(txn, TALLY, &tally.encode())
 }
 
 /// The state as of one commit. Many threads may read through it at once.
 pub(crate) struct Reading {
     pub(crate) records: ReadOnlyTable<u128, &'static [u8]>,
-    pub(crate) leases: ReadOnlyTable<LeaseId, i64>,
+    pub(crate) leases: ReadOnlyTable<LeaseId, &'static [u8]>,
     pub(crate) meta: Meta,
-    pub(crate) in_use: u64,
+    /// What it ought to hold.
+    pub(crate) tally: Tally,
     /// The file's length then.
     pub(crate) total: u64,
 }
@@ -227,14 +245,33 @@ impl Reading {
     }
 
     pub(crate) fn leases(&self, path: &Path) -> Result<Vec<(LeaseId, i64)>, StorageError> {
-        let read = || -> Result<Vec<_>, redb::Error> {
-            let mut all = Vec::with_capacity(self.leases.len()? as usize);
-            for item in self.leases.iter()? {
-                let (id, ttl) = item?;
-                all.push((id.value(), ttl.value()));
-            }
-            Ok(all)
-        };
-        read().map_err(|error| StorageError::engine("read", path, error))
+        let failed = |error: redb::StorageError| StorageError::engine("read", path, error);
+        let mut all = Vec::new();
+        for item in self.leases.iter().map_err(failed)? {
+            let (id, value) = item.map_err(failed)?;
+            let ttl = layout::take_lease(id.value(), value.value());
+            all.push((id.value(), ttl.map_err(|_| StorageError::lease(path, id.value()))?));
+        }
+        Ok(all)
+    }
+
+    /// Read everything, and see that it is what was written.
+    pub(crate) fn verify(&self, path: &Path) -> Result<(), StorageError> {
+        let failed = |error: redb::StorageError| StorageError::engine("read", path, error);
+        let mut found = Tally::default();
+        for item in self.records.iter().map_err(failed)? {
+            let (key, value) = item.map_err(failed)?;
+            let (key, value) = (key.value(), value.value());
+            let bad = |_| StorageError::record(path, layout::revision(key));
+            layout::unseal(key, value).map_err(bad)?;
+            found.add(Kind::Record, key, layout::seal_of(value), 16 + value.len() as u64);
+        }
+        for item in self.leases.iter().map_err(failed)? {
+            let (id, value) = item.map_err(failed)?;
+            let (id, value) = (id.value(), value.value());
+            layout::take_lease(id, value).map_err(|_| StorageError::lease(path, id))?;
+            found.add(Kind::Lease, layout::lease_key(id), layout::seal_of(value), layout::LEASE_BYTES);
+        }
+        found.compare(&self.tally).map_err(|what| StorageError::damaged(path, what))
     }
 }

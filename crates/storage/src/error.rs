@@ -7,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use quorate_kv::Revision;
+use quorate_kv::{LeaseId, Revision};
 
 use crate::image::ImageError;
 
@@ -38,10 +38,10 @@ pub enum StorageError {
     },
     /// The content is not what was written.
     #[error(
-        "{path} is damaged ({what}): do not edit or delete it piecemeal; restore this member from its peers by \
-         the steps of docs/operating.md, \"A lost disk\", in their order"
+        "{path} is damaged ({what}): do not edit or delete it piecemeal; what it held is to be fetched from the other \
+         members, see docs/operating.md, \"A lost disk\""
     )]
-    Corrupted {
+    Damaged {
         /// The file.
         path: PathBuf,
         /// What was found.
@@ -87,6 +87,15 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether what is on the disk is not what was written, so that nothing but another copy of the state helps:
+    /// [set it aside](crate::set_aside) and fetch one. Whatever else goes wrong may be mended and tried again.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            StorageError::Damaged { .. } | StorageError::Missing { .. } | StorageError::Ambiguous { .. }
+        )
+    }
+
     /// An operating system's refusal.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> StorageError {
         let path = path.to_owned();
@@ -103,20 +112,24 @@ impl StorageError {
             redb::Error::Io(error)
                 if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
             {
-                StorageError::corrupted(path, error)
+                StorageError::damaged(path, error)
             }
             redb::Error::Io(error) => StorageError::io(action, path, error),
             redb::Error::DatabaseAlreadyOpen => StorageError::InUse { path: path.to_owned() },
-            error => StorageError::corrupted(path, error),
+            error => StorageError::damaged(path, error),
         }
     }
 
-    pub(crate) fn corrupted(path: &Path, what: impl ToString) -> StorageError {
-        StorageError::Corrupted { path: path.to_owned(), what: what.to_string() }
+    pub(crate) fn damaged(path: &Path, what: impl ToString) -> StorageError {
+        StorageError::Damaged { path: path.to_owned(), what: what.to_string() }
+    }
+
+    pub(crate) fn lease(path: &Path, id: LeaseId) -> StorageError {
+        StorageError::damaged(path, format!("lease {id:x} fails its checksum"))
     }
 
     pub(crate) fn record(path: &Path, revision: Revision) -> StorageError {
         let what = format!("the record of revision {}.{} fails its checksum", revision.main, revision.sub);
-        StorageError::corrupted(path, what)
+        StorageError::damaged(path, what)
     }
 }

@@ -1,7 +1,7 @@
 //! Generations: which file of the directory is the state.
 //!
 //! ```text
-//! CURRENT               one line, the name of the current generation's file
+//! CURRENT               one line: the name of the current generation's file, and the crc32c of that name
 //! state-<n>.redb        a complete generation
 //! state-<n>.staging     one being built
 //! ```
@@ -9,6 +9,11 @@
 //! A generation is built under its staging name, made durable, renamed, and only then named by `CURRENT`,
 //! which is itself replaced by a rename. Each step is followed by an fsync of the directory. A crash between
 //! any two of them leaves the old generation current and at most some files that the next open deletes.
+//!
+//! The checksum keeps a flipped bit from naming another generation, should there be one. A line without it, as an
+//! operator would write it, is believed too.
+//!
+//! A directory that is damaged is [set aside](set_aside) whole, and a new one is begun.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -20,6 +25,7 @@ use crate::error::StorageError;
 const CURRENT: &str = "CURRENT";
 const STAGING: &str = "staging";
 const COMPLETE: &str = "redb";
+const ASIDE: &str = "damaged";
 
 /// The file of a complete generation.
 pub fn path(dir: &Path, generation: u64) -> PathBuf {
@@ -54,11 +60,19 @@ pub fn current(dir: &Path) -> Result<Option<u64>, StorageError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StorageError::io("read", &path, error)),
     };
-    let name = str::from_utf8(&text).ok().and_then(|text| text.strip_suffix('\n').or(Some(text)));
+    let line = str::from_utf8(&text).ok().map(|text| text.strip_suffix('\n').unwrap_or(text));
+    let name = line.and_then(|line| match line.split_once(' ') {
+        Some((name, crc)) => (crc == checksum(name)).then_some(name),
+        None => Some(line),
+    });
     match name.and_then(parse) {
         Some((generation, COMPLETE)) => Ok(Some(generation)),
-        _ => Err(StorageError::corrupted(&path, "it does not hold the name of a state file")),
+        _ => Err(StorageError::damaged(&path, "it does not hold the name of a state file")),
     }
+}
+
+fn checksum(name: &str) -> String {
+    format!("{:08x}", crc32c::crc32c(name.as_bytes()))
 }
 
 /// Everything in the directory that is named like a generation: (number, complete, file).
@@ -100,7 +114,8 @@ pub fn activate(dir: &Path, generation: u64) -> Result<(), StorageError> {
     let temporary = dir.join(format!("{CURRENT}.tmp"));
     let write = || {
         let mut out = File::create(&temporary)?;
-        out.write_all(format!("state-{generation}.{COMPLETE}\n").as_bytes())?;
+        let name = format!("state-{generation}.{COMPLETE}");
+        out.write_all(format!("{name} {}\n", checksum(&name)).as_bytes())?;
         out.sync_all()?;
         fs::rename(&temporary, &current)
     };
@@ -124,6 +139,49 @@ pub(crate) fn sweep(dir: &Path, current: u64) -> Result<(), StorageError> {
         }
     }
     remove(&dir.join(format!("{CURRENT}.tmp")))
+}
+
+/// Move a damaged directory out of the way, for examination, as `<dir>.damaged-<n>` beside it; answers where it is
+/// now, or none if there was none. One is kept: those set aside before are deleted, after this one is safe.
+///
+/// The next [`Store::open`](crate::Store::open) then makes an empty state, which stands at index 0.
+///
+/// # Errors
+/// The directory cannot be moved, or an older one not be deleted. Doing it again is safe.
+pub fn set_aside(dir: &Path) -> Result<Option<PathBuf>, StorageError> {
+    let failed = |error| StorageError::io("set aside", dir, error);
+    let (Some(name), Some(parent)) = (dir.file_name().and_then(|name| name.to_str()), dir.parent()) else {
+        return Err(failed(io::ErrorKind::InvalidInput.into()));
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let older = aside(parent, &format!("{name}.{ASIDE}-")).map_err(failed)?;
+    if !dir.try_exists().map_err(failed)? {
+        return Ok(None);
+    }
+    let number = older.iter().map(|(number, _)| number + 1).max().unwrap_or(1);
+    let place = parent.join(format!("{name}.{ASIDE}-{number}"));
+    fs::rename(dir, &place).map_err(failed)?;
+    sync(parent)?;
+    for (_, path) in older {
+        fs::remove_dir_all(&path).map_err(|error| StorageError::io("delete", &path, error))?;
+    }
+    Ok(Some(place))
+}
+
+/// What was set aside before: directories whose name is `prefix` and a number.
+fn aside(parent: &Path, prefix: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        if let Some(number) = digits.and_then(|digits| digits.parse::<u32>().ok())
+            && entry.file_type()?.is_dir()
+        {
+            found.push((u64::from(number), entry.path()));
+        }
+    }
+    Ok(found)
 }
 
 /// Delete a file that may not be there.
@@ -164,6 +222,6 @@ mod tests {
         assert_eq!(current(dir.path()).unwrap(), Some(4));
         assert_eq!(next(dir.path()).unwrap(), 5);
         fs::write(current_path(dir.path()), "state-4.staging\n").unwrap();
-        assert!(matches!(current(dir.path()), Err(StorageError::Corrupted { .. })));
+        assert!(matches!(current(dir.path()), Err(StorageError::Damaged { .. })));
     }
 }

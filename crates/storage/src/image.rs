@@ -35,7 +35,7 @@ pub const BLOCK_BYTES: usize = 256 << 10;
 const MAX_BLOCK_BYTES: usize = 64 << 20;
 
 /// This layout's number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const MAGIC: [u8; 2] = *b"Qi";
 const HEADER_BYTES: usize = 16;
 
@@ -174,6 +174,7 @@ pub(crate) struct Decoder {
     records: u64,
     leases: u64,
     last: Option<Revision>,
+    last_lease: Option<LeaseId>,
     ended: bool,
 }
 
@@ -238,7 +239,12 @@ impl Decoder {
             LEASES => {
                 let mut leases = Vec::new();
                 while input.remaining() > 0 {
-                    leases.push((input.i64()?, input.i64()?));
+                    let (id, ttl) = (input.i64()?, input.i64()?);
+                    if self.last_lease >= Some(id) {
+                        return Err(Malformed("image: leases are out of order").into());
+                    }
+                    self.last_lease = Some(id);
+                    leases.push((id, ttl));
                 }
                 self.leases += leases.len() as u64;
                 Ok(Block::Leases(leases))

@@ -14,6 +14,7 @@ use crate::generation;
 use crate::image::{Block, Decoder, Encoder, ImageError};
 use crate::layout;
 use crate::store::Options;
+use crate::tally::{Kind, Tally};
 
 /// What a reader sends next.
 enum Stage {
@@ -31,13 +32,16 @@ pub struct ImageReader {
     reading: database::Reading,
     encoder: Encoder,
     stage: Stage,
+    /// What has been read so far.
+    seen: Tally,
 }
 
 impl ImageReader {
     pub(crate) fn new(db: Arc<Db>) -> Result<ImageReader, StorageError> {
         let reading = db.reading()?;
         let meta = reading.meta.clone();
-        Ok(ImageReader { db, meta, reading, encoder: Encoder::default(), stage: Stage::Begin })
+        let (encoder, seen) = (Encoder::default(), Tally::default());
+        Ok(ImageReader { db, meta, reading, encoder, stage: Stage::Begin, seen })
     }
 
     /// The facts the image carries: among them, which log entry it stands at.
@@ -47,13 +51,14 @@ impl ImageReader {
 
     /// About how many bytes the whole image will have.
     pub fn estimated_bytes(&self) -> u64 {
-        self.reading.in_use
+        self.reading.tally.in_use
     }
 
     /// The next part of the stream, or none after the last.
     ///
     /// # Errors
-    /// The file cannot be read, or a record in it is damaged.
+    /// The file cannot be read, or what is in it is damaged, or something is missing: then the image does not come to
+    /// its end.
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>, StorageError> {
         loop {
             match &mut self.stage {
@@ -63,17 +68,27 @@ impl ImageReader {
                     self.stage = Stage::Records(Box::new(range));
                     return Ok(Some(self.encoder.begin(&self.meta)));
                 }
-                Stage::Records(range) => match next_records(&self.db, range, &mut self.encoder)? {
-                    Some(block) => return Ok(Some(block)),
-                    None => {
-                        self.stage = Stage::Leases(self.reading.leases(&self.db.path)?.into_iter());
-                        if let Some(block) = self.encoder.records_done() {
-                            return Ok(Some(block));
+                Stage::Records(range) => {
+                    match next_records(&self.db, range, &mut self.encoder, &mut self.seen)? {
+                        Some(block) => return Ok(Some(block)),
+                        None => {
+                            self.stage = Stage::Leases(self.reading.leases(&self.db.path)?.into_iter());
+                            if let Some(block) = self.encoder.records_done() {
+                                return Ok(Some(block));
+                            }
                         }
                     }
-                },
+                }
                 Stage::Leases(leases) => {
-                    match leases.find_map(|(id, ttl)| self.encoder.lease(id, ttl)) {
+                    let Self { encoder, seen, .. } = self;
+                    let mut sealed = Vec::new();
+                    let block = leases.find_map(|(id, ttl)| {
+                        layout::seal_lease(&mut sealed, id, ttl);
+                        let seal = layout::seal_of(&sealed);
+                        seen.add(Kind::Lease, layout::lease_key(id), seal, layout::LEASE_BYTES);
+                        encoder.lease(id, ttl)
+                    });
+                    match block {
                         Some(block) => return Ok(Some(block)),
                         None => self.stage = Stage::End,
                     }
@@ -82,6 +97,8 @@ impl ImageReader {
                     }
                 }
                 Stage::End => {
+                    let complete = self.seen.compare(&self.reading.tally);
+                    complete.map_err(|what| StorageError::damaged(&self.db.path, what))?;
                     self.stage = Stage::Done;
                     return Ok(Some(self.encoder.end()));
                 }
@@ -96,6 +113,7 @@ fn next_records(
     db: &Db,
     range: &mut Range<'static, u128, &'static [u8]>,
     encoder: &mut Encoder,
+    seen: &mut Tally,
 ) -> Result<Option<Bytes>, StorageError> {
     for item in range {
         let (key, value) = item.map_err(|error| db.failed("read", error))?;
@@ -103,6 +121,8 @@ fn next_records(
         // A damaged record must not spread.
         let body = layout::unseal(key.value(), value.value());
         let body = body.map_err(|_| StorageError::record(&db.path, revision))?;
+        let bytes = layout::RECORD_OVERHEAD + body.len() as u64;
+        seen.add(Kind::Record, key.value(), layout::seal_of(value.value()), bytes);
         if let Some(block) = encoder.record(revision, body) {
             return Ok(Some(block));
         }
@@ -131,7 +151,7 @@ pub struct ImageWriter {
     db: Option<Db>,
     decoder: Decoder,
     meta: Option<Meta>,
-    in_use: u64,
+    tally: Tally,
 }
 
 impl ImageWriter {
@@ -144,7 +164,7 @@ impl ImageWriter {
         let staging = generation::staging_path(dir, generation);
         let db = Some(Db::create(&staging, options)?);
         let (dir, decoder) = (dir.to_owned(), Decoder::default());
-        Ok(ImageWriter { dir, generation, staging, db, decoder, meta: None, in_use: 0 })
+        Ok(ImageWriter { dir, generation, staging, db, decoder, meta: None, tally: Tally::default() })
     }
 
     /// The facts, once the first block has come.
@@ -176,8 +196,8 @@ impl ImageWriter {
     pub fn finish(mut self) -> Result<Image, StorageError> {
         self.decoder.finish().map_err(|error| self.faulty(error))?;
         let meta = self.meta.take().ok_or_else(|| self.faulty(ImageError::Length))?;
-        let in_use = self.in_use;
-        self.transact(Durability::Immediate, |txn| database::put_facts(txn, &meta, in_use))?;
+        let tally = self.tally;
+        self.transact(Durability::Immediate, |txn| database::put_facts(txn, &meta, &tally))?;
         if let Some(db) = self.db.take() {
             db.close()?;
         }
@@ -188,8 +208,8 @@ impl ImageWriter {
     fn write_records(&mut self, records: &[(Revision, Bytes)]) -> Result<(), StorageError> {
         for (_, body) in records {
             layout::take_body(body.clone()).map_err(|error| self.faulty(error.into()))?;
-            self.in_use += layout::RECORD_OVERHEAD + body.len() as u64;
         }
+        let mut tally = self.tally;
         self.transact(Durability::None, |txn| {
             let mut table = txn.open_table(database::RECORDS)?;
             let mut cursor = table.upper_bound_mut(Bound::<u128>::Unbounded)?;
@@ -198,20 +218,29 @@ impl ImageWriter {
                 let key = layout::key(*revision);
                 layout::seal(&mut sealed, key, |out| out.extend_from_slice(body));
                 cursor.insert_before(key, &sealed[..])?;
+                let bytes = layout::RECORD_OVERHEAD + body.len() as u64;
+                tally.add(Kind::Record, key, layout::seal_of(&sealed), bytes);
             }
             Ok(cursor.close()?)
-        })
+        })?;
+        self.tally = tally;
+        Ok(())
     }
 
     fn write_leases(&mut self, leases: &[(LeaseId, i64)]) -> Result<(), StorageError> {
-        self.in_use += layout::LEASE_BYTES * leases.len() as u64;
+        let mut tally = self.tally;
         self.transact(Durability::None, |txn| {
             let mut table = txn.open_table(database::LEASES)?;
+            let mut sealed = Vec::new();
             for (id, ttl) in leases {
-                table.insert(id, ttl)?;
+                layout::seal_lease(&mut sealed, *id, *ttl);
+                table.insert(id, &sealed[..])?;
+                tally.add(Kind::Lease, layout::lease_key(*id), layout::seal_of(&sealed), layout::LEASE_BYTES);
             }
             Ok(())
-        })
+        })?;
+        self.tally = tally;
+        Ok(())
     }
 
     /// One transaction on the staged file. Only the last is made durable: before that, the file has no name.

@@ -3,6 +3,7 @@
 //! ```text
 //! key       main (i64, sign bit flipped) · sub (likewise), as one big number: order is revision order
 //! value     crc32c (4) over key and body · body
+//! lease     crc32c (4) over its id and seconds · granted seconds (8), under its id
 //! body      1 · create (8) · mod (8) · version (8) · lease (8) · key length (4) · key · value      a put
 //!           2 · key                                                                               a deletion
 //! ```
@@ -10,21 +11,24 @@
 //! Little-endian throughout. The checksum covers the revision, so that a record which turns up under another
 //! revision is noticed as well as a damaged one.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use quorate_kv::{KeyValue, Member, Meta, Record, Revision};
+use quorate_kv::{KeyValue, LeaseId, Member, Members, Meta, Record, Revision};
 use quorate_protocol::codec::{Malformed, Reader, Writer};
 
 const PUT: u8 = 1;
 const TOMBSTONE: u8 = 2;
 
 /// The number of this layout.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Bytes that a record takes beside its body: its key and its checksum.
 pub(crate) const RECORD_OVERHEAD: u64 = 16 + 4;
 
 /// Bytes that a lease takes.
-pub(crate) const LEASE_BYTES: u64 = 16;
+pub(crate) const LEASE_BYTES: u64 = 8 + 4 + 8;
 
 /// The place of a revision, in an order that is also that of revisions.
 pub(crate) fn key(revision: Revision) -> u128 {
@@ -110,6 +114,27 @@ pub(crate) fn unseal(key: u128, value: &[u8]) -> Result<&[u8], Malformed> {
     }
 }
 
+/// The checksum that a sealed value begins with; 0 if it is no sealed value.
+pub(crate) fn seal_of(value: &[u8]) -> u32 {
+    value.first_chunk::<4>().map_or(0, |crc| u32::from_le_bytes(*crc))
+}
+
+/// What a lease's id is to its seal.
+pub(crate) fn lease_key(id: LeaseId) -> u128 {
+    u128::from(id as u64)
+}
+
+/// The value stored for a lease.
+pub(crate) fn seal_lease(out: &mut Vec<u8>, id: LeaseId, ttl: i64) {
+    seal(out, lease_key(id), |out| out.extend_from_slice(&ttl.to_le_bytes()));
+}
+
+/// The seconds granted in a lease's stored value.
+pub(crate) fn take_lease(id: LeaseId, value: &[u8]) -> Result<i64, Malformed> {
+    let body = unseal(lease_key(id), value)?;
+    body.try_into().map(i64::from_le_bytes).map_err(|_| Malformed("lease: not eight bytes"))
+}
+
 /// The record of a stored value.
 pub(crate) fn take_record(key: u128, value: &[u8]) -> Result<Record, Malformed> {
     take_body(Bytes::copy_from_slice(unseal(key, value)?))
@@ -124,43 +149,71 @@ pub(crate) fn encode_meta(meta: &Meta) -> Bytes {
     out.i64(meta.revision);
     out.i64(meta.compact_revision);
     out.i64(meta.finished_compaction);
+    out.slice(&meta.membership);
     put_count(&mut out, meta.members.len());
-    for member in &meta.members {
+    for member in &*meta.members {
         out.u64(member.id);
         out.slice(member.name.as_bytes());
-        put_count(&mut out, member.client_urls.len());
-        member.client_urls.iter().for_each(|url| out.slice(url.as_bytes()));
+        for urls in [&member.peer_urls, &member.client_urls] {
+            put_count(&mut out, urls.len());
+            urls.iter().for_each(|url| out.slice(url.as_bytes()));
+        }
+        out.bool(member.is_learner);
+        out.bool(member.is_returning);
     }
+    put_count(&mut out, meta.members.removed().len());
+    meta.members.removed().iter().for_each(|id| out.u64(*id));
     out.into_bytes()
 }
 
 /// Read the facts back.
 pub(crate) fn decode_meta(bytes: Bytes) -> Result<Meta, Malformed> {
     let mut input = Reader::new(bytes);
-    let mut meta = Meta {
+    let meta = Meta {
         applied_index: input.u64()?,
         applied_ballot: (input.u64()?, input.u64()?),
         revision: input.i64()?,
         compact_revision: input.i64()?,
         finished_compaction: input.i64()?,
-        members: Vec::new(),
+        // A copy of its own: a slice would keep the whole image's block.
+        membership: Bytes::copy_from_slice(&input.bytes()?),
+        members: Arc::new(take_members(&mut input)?),
     };
-    for _ in 0..input.u32()? {
-        let (id, name) = (input.u64()?, take_text(&mut input)?);
-        let mut client_urls = Vec::new();
-        for _ in 0..input.u32()? {
-            client_urls.push(take_text(&mut input)?);
-        }
-        meta.members.push(Member { id, name, client_urls });
-    }
     match input.remaining() {
         0 => Ok(meta),
         _ => Err(Malformed("facts: trailing bytes")),
     }
 }
 
+fn take_members(input: &mut Reader) -> Result<Members, Malformed> {
+    let mut list = Vec::new();
+    for _ in 0..input.u32()? {
+        list.push(Member {
+            id: input.u64()?,
+            name: take_text(input)?,
+            peer_urls: take_texts(input)?,
+            client_urls: take_texts(input)?,
+            is_learner: input.bool()?,
+            is_returning: input.bool()?,
+        });
+    }
+    let mut removed = BTreeSet::new();
+    for _ in 0..input.u32()? {
+        removed.insert(input.u64()?);
+    }
+    Members::from_parts(list, removed).ok_or(Malformed("facts: the members are out of order"))
+}
+
 fn put_count(out: &mut Writer, count: usize) {
     out.u32(u32::try_from(count).expect("a list is shorter than 2^32"));
+}
+
+fn take_texts(input: &mut Reader) -> Result<Vec<String>, Malformed> {
+    let mut texts = Vec::new();
+    for _ in 0..input.u32()? {
+        texts.push(take_text(input)?);
+    }
+    Ok(texts)
 }
 
 fn take_text(input: &mut Reader) -> Result<String, Malformed> {
@@ -174,6 +227,20 @@ mod tests {
 
     fn text() -> impl Strategy<Value = Bytes> {
         proptest::collection::vec(any::<u8>(), 0..30).prop_map(Bytes::from)
+    }
+
+    fn member() -> impl Strategy<Value = Member> {
+        let urls = || proptest::collection::vec(".{0,9}", 0..3);
+        (4u64.., ".{0,9}", urls(), urls(), any::<(bool, bool)>()).prop_map(
+            |(id, name, peer_urls, client_urls, (is_learner, is_returning))| Member {
+                id,
+                name,
+                peer_urls,
+                client_urls,
+                is_learner,
+                is_returning,
+            },
+        )
     }
 
     proptest! {
@@ -206,14 +273,12 @@ mod tests {
 
         #[test]
         fn facts_are_read_back(
-            numbers: (u64, u64, u64), revisions: [i64; 3],
-            members in proptest::collection::vec(
-                (any::<u64>(), ".{0,9}", proptest::collection::vec(".{0,9}", 0..3)), 0..4),
+            numbers: (u64, u64, u64), revisions: [i64; 3], at: prop::sample::Index,
+            membership in text(), members in proptest::collection::vec(member(), 0..4),
+            removed in proptest::collection::btree_set(0..4u64, 0..3),
         ) {
-            let members: Vec<Member> = members
-                .into_iter()
-                .map(|(id, name, client_urls)| Member { id, name, client_urls })
-                .collect();
+            let list = Members::founding(members).iter().cloned().collect();
+            let members = Arc::new(Members::from_parts(list, removed).expect("small ids are not drawn"));
             let meta = Meta {
                 applied_index: numbers.0,
                 applied_ballot: (numbers.1, numbers.2),
@@ -221,8 +286,12 @@ mod tests {
                 compact_revision: revisions[1],
                 finished_compaction: revisions[2],
                 members,
+                membership,
             };
-            prop_assert_eq!(decode_meta(encode_meta(&meta)), Ok(meta));
+            prop_assert_eq!(decode_meta(encode_meta(&meta)), Ok(meta.clone()));
+            let cut = encode_meta(&meta);
+            let cut = cut.slice(..at.index(cut.len()));
+            prop_assert!(decode_meta(cut).is_err());
         }
 
         #[test]

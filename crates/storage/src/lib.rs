@@ -23,13 +23,15 @@
 //! 1. What a reopened store holds is exactly the state as of one `begin_checkpoint`: records, leases and
 //!    [`Meta`](quorate_kv::Meta) together.
 //! 2. It is at least as new as the last checkpoint committed with `durable`.
-//! 3. Every record read from disk carries a checksum over its revision and its content; a record that fails
-//!    it is never returned.
+//! 3. Every record and lease read from disk carries a checksum over its name and its content; one that fails it is
+//!    never returned. The facts carry a tally of all of them: an open, and an image, notice what is missing.
 //! 4. No file but the current generation's survives an open.
 //!
-//! The host must still compare the applied index of an opened store with the beginning of its log, and refuse
-//! to start when entries between the two are gone: that is the last line against a file that was replaced by
-//! an older copy of itself, or whose one unprotected bit (which of two commits counts) has flipped.
+//! A store that is damaged says so when it is opened ([`StorageError::is_damage`]); it can be [set aside](set_aside)
+//! and its state be fetched from another member. The host must still compare the applied index of an opened store
+//! with the beginning of its log, and take it for damaged when entries between the two are gone: that is the last
+//! line against a file that was replaced by an older copy of itself, or whose one unprotected bit (which of two
+//! commits counts) has flipped after a crash.
 #![forbid(unsafe_code)]
 
 mod checkpoint;
@@ -41,10 +43,11 @@ mod image_file;
 mod layer;
 mod layout;
 mod store;
+mod tally;
 
 pub use checkpoint::{Checkpoint, Committed, Retired};
 pub use error::StorageError;
-pub use generation::activate;
+pub use generation::{activate, set_aside};
 pub use image::ImageError;
 pub use image_file::{Image, ImageReader, ImageWriter};
 pub use store::{Options, Store};

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::iter::Peekable;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use quorate_kv::{LeaseId, Meta, Record, Revision, Size, Storage};
 use redb::StorageBackend;
 
 use crate::checkpoint::{Checkpoint, Committed, Retired};
-use crate::database::{Db, Reading};
+use crate::database::{self, Db, Reading};
 use crate::error::StorageError;
 use crate::generation;
 use crate::image_file::ImageReader;
@@ -20,8 +20,8 @@ use crate::layer::Layer;
 pub struct Options {
     /// Memory for pages of the file, in bytes, both read and not yet written.
     pub cache_bytes: usize,
-    /// Verify every page's checksum when opening. The file is read once more; damage is then an error at
-    /// opening instead of a surprise later.
+    /// Verify everything when opening: every page's checksum, every record's, and that none is missing. The file is
+    /// read twice more; damage is then an error at opening instead of a surprise later.
     pub verify: bool,
     /// Called when a record cannot be read that was promised to be there: the state machine has no answer to
     /// that, so this must end the process (a test may panic).
@@ -63,7 +63,7 @@ impl Store {
         if !path.try_exists().map_err(|error| StorageError::io("open", &path, error))? {
             return Err(StorageError::Missing { current: generation::current_path(dir), path });
         }
-        let store = Store::over(Db::open(&path, options)?, options)?;
+        let store = database::guarded(&path, || Store::over(Db::open(&path, options)?, options))?;
         generation::sweep(dir, generation)?;
         Ok(store)
     }
@@ -99,11 +99,15 @@ impl Store {
         backend: impl StorageBackend,
         options: &Options,
     ) -> Result<Store, StorageError> {
-        Store::over(Db::with_backend(&PathBuf::from(name), backend, options)?, options)
+        let path = Path::new(name);
+        database::guarded(path, || Store::over(Db::with_backend(path, backend, options)?, options))
     }
 
     fn over(db: Db, options: &Options) -> Result<Store, StorageError> {
         let reading = db.reading()?;
+        if options.verify {
+            reading.verify(&db.path)?;
+        }
         let below = reading.last(&db.path)?;
         let meta = reading.meta.clone();
         let (pending, db, options) = (Layer::default(), Arc::new(db), *options);
@@ -133,7 +137,7 @@ impl Store {
         }
         let layer = Arc::new(layer);
         self.frozen = Some(Arc::clone(&layer));
-        Checkpoint { db: Arc::clone(&self.db), layer, in_use: self.reading.in_use }
+        Checkpoint { db: Arc::clone(&self.db), layer, tally: self.reading.tally }
     }
 
     /// Read from the file what a checkpoint has put there. Free what is returned after the lock is released:
@@ -234,18 +238,12 @@ impl Storage for Store {
     }
 
     fn set_meta(&mut self, meta: &Meta) {
-        // Members change rarely and this is called for every command: do not copy their names each time.
-        let members = std::mem::take(&mut self.meta.members);
-        let members = if members == meta.members { members } else { meta.members.clone() };
-        let Meta { applied_index, applied_ballot, revision, compact_revision, finished_compaction, .. } =
-            *meta;
-        self.meta =
-            Meta { applied_index, applied_ballot, revision, compact_revision, finished_compaction, members };
+        self.meta.clone_from(meta);
     }
 
     fn size(&self) -> Size {
         let added: u64 = self.layers().map(|layer| layer.bytes).sum();
-        Size { total: self.reading.total, in_use: self.reading.in_use + added }
+        Size { total: self.reading.total, in_use: self.reading.tally.in_use + added }
     }
 }
 

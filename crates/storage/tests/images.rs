@@ -6,7 +6,7 @@ use bytes::Bytes;
 use common::{Disk, Model, contents, options, put, rev};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use quorate_kv::{Meta, Record, Storage};
+use quorate_kv::{Member, Members, Meta, Record, Storage};
 use quorate_storage::image::{self, BLOCK_BYTES};
 use quorate_storage::{ImageError, ImageReader, ImageWriter, StorageError, Store};
 
@@ -110,7 +110,16 @@ fn large() -> Model {
         model.insert(rev(main, 0), put(main, vec![main as u8; 200]));
     }
     model.put_lease(1, 2);
-    model.set_meta(&Meta { applied_index: 9, revision: 4999, ..Meta::default() });
+    let learner = Member { id: 4, peer_urls: vec!["http://d".into()], is_learner: true, ..Member::default() };
+    let voter = Member { id: 3, name: "c".into(), client_urls: vec!["http://c".into()], ..Member::default() };
+    let members = Members::from_parts(vec![voter, learner], [1, 2].into()).expect("ascending");
+    model.set_meta(&Meta {
+        applied_index: 9,
+        revision: 4999,
+        members: members.into(),
+        membership: "3 votes, 4 learns".into(),
+        ..Meta::default()
+    });
     model
 }
 
@@ -138,8 +147,8 @@ fn blocks_are_bounded_and_each_has_its_place() {
     spliced[1] = blocks[1].clone();
     assert_eq!(decode(&spliced), Err(ImageError::Length));
     let mut later = blocks[0].to_vec();
-    later[2] = 2;
-    assert_eq!(decode(&[later.into()]), Err(ImageError::Version { found: 2 }));
+    later[2] = 9;
+    assert_eq!(decode(&[later.into()]), Err(ImageError::Version { found: 9 }));
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 use common::{Disk, Model, contents, in_use, options, rev};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use quorate_kv::{KeyValue, Member, Record, Storage};
+use quorate_kv::{KeyValue, Member, Members, Record, Storage};
 use quorate_storage::{Checkpoint, Committed, Store};
 
 /// One thing a host does.
@@ -134,8 +134,11 @@ impl World {
             Step::Publish(id) => {
                 let mut meta = self.model.meta.clone();
                 let (name, client_urls) = (format!("m{id}"), vec![format!("http://{}", meta.applied_index)]);
-                meta.members.retain(|member| member.id != *id);
-                meta.members.push(Member { id: *id, name, client_urls });
+                let mut members: Vec<Member> = meta.members.iter().cloned().collect();
+                members.retain(|member| member.id != *id);
+                members.push(Member { id: *id, name, client_urls, ..Member::default() });
+                meta.members = Members::founding(members).into();
+                meta.membership = format!("of {id}").into();
                 self.both(|storage| storage.set_meta(&meta));
             }
             Step::Begin if self.begun.is_none() && self.committed.is_none() => {

@@ -16,8 +16,8 @@
 
 use bytes::Bytes;
 use quorate_kv::{
-    Command, Compare, CompareResult, CompareTarget, DeleteRange, KeyRange, Op, Publish, Put, Range,
-    SortOrder, SortTarget, Txn,
+    Command, Compare, CompareResult, CompareTarget, DeleteRange, KeyRange, MemberChange, Op, Publish, Put,
+    Range, SortOrder, SortTarget, Txn,
 };
 use quorate_protocol::codec::{Malformed, Reader, Writer};
 
@@ -116,6 +116,10 @@ fn put_command(out: &mut Writer, command: &Command) -> Result<(), Malformed> {
             out.u8(7);
             put_publish(out, publish);
         }
+        Command::Member(change) => {
+            out.u8(8);
+            put_member_change(out, change);
+        }
     }
     Ok(())
 }
@@ -129,6 +133,7 @@ fn take_command(input: &mut Reader) -> Result<Command, Malformed> {
         5 => Command::LeaseGrant { id: input.i64()?, ttl: input.i64()? },
         6 => Command::LeaseRevoke { id: input.i64()? },
         7 => Command::Publish(take_publish(input)?),
+        8 => Command::Member(take_member_change(input)?),
         _ => return Err(Malformed("command: unknown kind")),
     })
 }
@@ -344,25 +349,78 @@ fn take_op(input: &mut Reader, depth: usize) -> Result<Op, Malformed> {
 fn put_publish(out: &mut Writer, publish: &Publish) {
     out.u64(publish.member);
     out.slice(publish.name.as_bytes());
-    put_count(out, publish.client_urls.len());
-    publish.client_urls.iter().for_each(|url| out.slice(url.as_bytes()));
+    put_strings(out, &publish.client_urls);
 }
 
 fn take_publish(input: &mut Reader) -> Result<Publish, Malformed> {
-    Ok(Publish {
-        member: input.u64()?,
-        name: take_string(input)?,
-        client_urls: take_list(input, take_string)?,
+    Ok(Publish { member: input.u64()?, name: take_string(input)?, client_urls: take_strings(input)? })
+}
+
+fn put_member_change(out: &mut Writer, change: &MemberChange) {
+    match change {
+        MemberChange::Add { id, peer_urls, is_learner, max_learners, strict } => {
+            out.u8(1);
+            out.u64(*id);
+            put_strings(out, peer_urls);
+            out.u32(*max_learners);
+            put_flags(out, [*is_learner, *strict]);
+        }
+        MemberChange::Remove { id, strict } => {
+            out.u8(2);
+            out.u64(*id);
+            put_flags(out, [*strict]);
+        }
+        MemberChange::Update { id, peer_urls } => {
+            out.u8(3);
+            out.u64(*id);
+            put_strings(out, peer_urls);
+        }
+        MemberChange::Promote { id, strict } => {
+            out.u8(4);
+            out.u64(*id);
+            put_flags(out, [*strict]);
+        }
+        MemberChange::Replace { old, new } => {
+            out.u8(5);
+            out.u64(*old);
+            out.u64(*new);
+        }
+    }
+}
+
+fn take_member_change(input: &mut Reader) -> Result<MemberChange, Malformed> {
+    let (kind, id) = (input.u8()?, input.u64()?);
+    Ok(match kind {
+        1 => {
+            let (peer_urls, max_learners) = (take_strings(input)?, input.u32()?);
+            let [is_learner, strict] = take_flags(input)?;
+            MemberChange::Add { id, peer_urls, is_learner, max_learners, strict }
+        }
+        2 => MemberChange::Remove { id, strict: take_flags::<1>(input)?[0] },
+        3 => MemberChange::Update { id, peer_urls: take_strings(input)? },
+        4 => MemberChange::Promote { id, strict: take_flags::<1>(input)?[0] },
+        5 => MemberChange::Replace { old: id, new: input.u64()? },
+        _ => return Err(Malformed("member change: unknown kind")),
     })
 }
 
-fn put_count(out: &mut Writer, count: usize) {
+/// A list of texts, such as URLs.
+pub(crate) fn put_strings(out: &mut Writer, texts: &[String]) {
+    put_count(out, texts.len());
+    texts.iter().for_each(|text| out.slice(text.as_bytes()));
+}
+
+pub(crate) fn take_strings(input: &mut Reader) -> Result<Vec<String>, Malformed> {
+    take_list(input, take_string)
+}
+
+pub(crate) fn put_count(out: &mut Writer, count: usize) {
     out.u32(u32::try_from(count).expect("a list is shorter than 2^32"));
 }
 
 /// A count and its items. The count is not trusted: every item takes at least a byte of input, and room is
 /// made for a few at first.
-fn take_list<T>(
+pub(crate) fn take_list<T>(
     input: &mut Reader,
     mut item: impl FnMut(&mut Reader) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {

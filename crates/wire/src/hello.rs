@@ -5,6 +5,11 @@
 //! cluster. The incarnation grows with every start of a node, so that an end can tell a new life of its peer
 //! from a second connection of the same one.
 //!
+//! A node that is to join a cluster knows neither its own id nor the cluster's. It greets as a
+//! [stranger](Hello::stranger), with zeros, and is answered by a hello to node 0; it is no peer, and may only
+//! [ask](crate::ask). A node that has been removed is told so in the hello that answers its own, since it may have
+//! no other way to learn it: those that remain do not speak to it any more.
+//!
 //! The version comes first in the layout and is checked before the rest is read, so that later versions may
 //! change everything after it.
 
@@ -15,21 +20,23 @@ use quorate_protocol::codec::{Malformed, Reader, Writer};
 use crate::command::take_string;
 
 /// The version of everything nodes say to each other.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// The first packet in each direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// The consensus protocol, by name.
     pub protocol: String,
-    /// The cluster spoken for.
+    /// The cluster spoken for; 0 from a stranger.
     pub cluster: u64,
-    /// The node that speaks.
+    /// The node that speaks; 0 for a stranger.
     pub from: NodeId,
-    /// The node it means to speak to.
+    /// The node it means to speak to; 0 from and to a stranger.
     pub to: NodeId,
     /// Counts the lives of `from`; greater is later.
     pub incarnation: u64,
+    /// As far as `from` knows, `to` has been removed from the cluster.
+    pub removed: bool,
 }
 
 /// What an end knows of itself when it checks the other's hello.
@@ -97,12 +104,39 @@ pub enum HelloError {
          it, or a copy of its data directory runs elsewhere"
     )]
     SameId(u64),
+    /// The peer says that this node is no member any more. It cannot become one again under this id.
+    #[error(
+        "member {by:x} says that this member, {me:x}, has been removed from cluster {cluster:x}: to join again, \
+         add it with `member add` and start it with an empty data directory and --initial-cluster-state=existing"
+    )]
+    Removed {
+        /// Who says so.
+        by: u64,
+        /// This node.
+        me: u64,
+        /// The cluster.
+        cluster: u64,
+    },
+    /// The peer is a stranger: somebody to answer questions of, and no peer.
+    #[error("the peer is no member (yet): it may only ask questions")]
+    Stranger,
     /// The bytes make no sense.
     #[error("the peer's greeting is {0}: it is not a Quorate node, or the stream was damaged")]
     Malformed(#[from] Malformed),
 }
 
 impl Hello {
+    /// The greeting of a node that is no member and knows no cluster.
+    pub fn stranger(protocol: &str, incarnation: u64) -> Hello {
+        let (protocol, nobody) = (protocol.to_owned(), NodeId(0));
+        Hello { protocol, cluster: 0, from: nobody, to: nobody, incarnation, removed: false }
+    }
+
+    /// Whether it is a stranger's.
+    pub fn is_stranger(&self) -> bool {
+        self.from.0 == 0
+    }
+
     /// Its bytes.
     pub fn encode(&self, out: &mut Writer) {
         out.u32(WIRE_VERSION);
@@ -111,6 +145,7 @@ impl Hello {
         out.u64(self.from.0);
         out.u64(self.to.0);
         out.u64(self.incarnation);
+        out.bool(self.removed);
     }
 
     /// Read it back.
@@ -129,9 +164,10 @@ impl Hello {
             from: NodeId(input.u64()?),
             to: NodeId(input.u64()?),
             incarnation: input.u64()?,
+            removed: input.bool()?,
         };
-        if hello.from.0 == 0 || hello.to.0 == 0 {
-            return Err(Malformed("hello: member id 0").into());
+        if hello.is_stranger() && (hello.cluster != 0 || hello.to.0 != 0 || hello.removed) {
+            return Err(Malformed("hello: a stranger knows the cluster").into());
         }
         match input.remaining() {
             0 => Ok(hello),
@@ -146,6 +182,9 @@ impl Hello {
     /// up, the ids say nothing.
     pub fn check(&self, local: &Local<'_>) -> Result<(), HelloError> {
         let from = self.from.0;
+        if self.is_stranger() {
+            return Err(HelloError::Stranger);
+        }
         if self.cluster != local.cluster {
             return Err(HelloError::Cluster { from, theirs: self.cluster, ours: local.cluster });
         }
@@ -162,6 +201,9 @@ impl Hello {
             }
             _ if self.to != local.node => {
                 Err(HelloError::WrongTarget { meant: self.to.0, actual: local.node.0 })
+            }
+            _ if self.removed => {
+                Err(HelloError::Removed { by: from, me: local.node.0, cluster: local.cluster })
             }
             _ => Ok(()),
         }

@@ -19,7 +19,7 @@ pub mod frame;
 pub mod hello;
 pub mod packet;
 
-pub use ask::{Answer, Ask};
+pub use ask::{Answer, Ask, Roster};
 pub use command::{Request, decode_request, encode_request, peek_origin};
 pub use frame::{Frame, FrameDecoder, FrameError, Kind, encode_frame, encode_segments};
 pub use hello::{Hello, HelloError, Local};

@@ -101,6 +101,25 @@ fn txn() -> impl Strategy<Value = Txn> {
     })
 }
 
+fn member_change() -> impl Strategy<Value = MemberChange> {
+    let urls = || vec(".{0,20}", 0..3);
+    prop_oneof![
+        (any::<(u64, bool, u32, bool)>(), urls()).prop_map(
+            |((id, is_learner, max_learners, strict), peer_urls)| MemberChange::Add {
+                id,
+                peer_urls,
+                is_learner,
+                max_learners,
+                strict,
+            }
+        ),
+        any::<(u64, bool)>().prop_map(|(id, strict)| MemberChange::Remove { id, strict }),
+        (any::<u64>(), urls()).prop_map(|(id, peer_urls)| MemberChange::Update { id, peer_urls }),
+        any::<(u64, bool)>().prop_map(|(id, strict)| MemberChange::Promote { id, strict }),
+        any::<(u64, u64)>().prop_map(|(old, new)| MemberChange::Replace { old, new }),
+    ]
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let publish = (any::<u64>(), ".{0,12}", vec(".{0,20}", 0..3))
         .prop_map(|(member, name, client_urls)| Publish { member, name, client_urls });
@@ -112,6 +131,7 @@ fn command() -> impl Strategy<Value = Command> {
         any::<(i64, i64)>().prop_map(|(id, ttl)| Command::LeaseGrant { id, ttl }),
         any::<i64>().prop_map(|id| Command::LeaseRevoke { id }),
         publish.prop_map(Command::Publish),
+        member_change().prop_map(Command::Member),
     ]
 }
 
@@ -146,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(mut data in vec(any::<u8>(), 0..200), kind in 0u8..9) {
+    fn arbitrary_bytes_never_panic(mut data in vec(any::<u8>(), 0..200), kind in 0u8..10) {
         let _ = peek_origin(&data);
         let _ = decode_request(data.clone().into());
         // The same behind a good head, so that the command's decoder is reached.

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use quorate_kv::Member;
 use quorate_protocol::codec::{Encode, Malformed, Reader, Writer};
 use quorate_protocol::{Ballot, Index, LogId, NodeId};
 use quorate_wire::frame::{HEADER_BYTES, MAX_PAYLOAD_BYTES};
 use quorate_wire::{
-    Answer, Ask, Frame, FrameDecoder, FrameError, Hello, HelloError, Kind, Local, Packet, SnapshotChunk,
-    encode_frame, encode_message,
+    Answer, Ask, Frame, FrameDecoder, FrameError, Hello, HelloError, Kind, Local, Packet, Roster,
+    SnapshotChunk, encode_frame, encode_message,
 };
 
 fn body() -> impl Strategy<Value = Bytes> {
@@ -39,6 +40,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             from: NodeId(from),
             to: NodeId(to),
             incarnation,
+            removed: incarnation % 2 == 1,
         },
     )
 }
@@ -48,7 +50,33 @@ fn ask() -> impl Strategy<Value = Ask> {
         any::<i64>().prop_map(|id| Ask::LeaseRenew { id }),
         any::<i64>().prop_map(|id| Ask::LeaseRemaining { id }),
         Just(Ask::Probe),
+        Just(Ask::Members),
+        any::<u64>().prop_map(|id| Ask::InSync { id }),
+        (any::<u64>(), vec(".{0,20}", 0..3)).prop_map(|(old, peer_urls)| Ask::ReplaceLost { old, peer_urls }),
     ]
+}
+
+fn roster() -> impl Strategy<Value = Roster> {
+    let urls = || vec(".{0,20}", 0..3);
+    let member = (any::<u64>(), ".{0,9}", urls(), urls(), any::<(bool, bool)>()).prop_map(
+        |(id, name, peer_urls, client_urls, (is_learner, is_returning))| Member {
+            id,
+            name,
+            peer_urls,
+            client_urls,
+            is_learner,
+            is_returning,
+        },
+    );
+    (any::<(u64, u64)>(), ".{0,9}", vec(member, 0..4), vec(any::<u64>(), 0..3)).prop_map(
+        |((cluster, leader), protocol, members, removed)| Roster {
+            cluster,
+            protocol,
+            leader,
+            members,
+            removed,
+        },
+    )
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
@@ -59,6 +87,10 @@ fn answer() -> impl Strategy<Value = Answer> {
         Just(Answer::NotLeader),
         ".{0,12}".prop_map(|version| Answer::Version { version }),
         Just(Answer::Unsupported),
+        roster().prop_map(Answer::Members),
+        any::<bool>().prop_map(|ready| Answer::InSync { ready }),
+        any::<(u64, u64)>().prop_map(|(cluster, id)| Answer::Replaced { cluster, id }),
+        ".{0,30}".prop_map(|why| Answer::Refused { why }),
     ]
 }
 
@@ -115,6 +147,34 @@ proptest! {
         for kind in [Kind::Hello, Kind::Message, Kind::SnapshotChunk, Kind::Ask, Kind::Answer, Kind::Ping] {
             let _ = Packet::decode(Frame { kind, payload: data.clone().into() });
             let _ = Hello::from_frame(Frame { kind, payload: data.clone().into() });
+        }
+        // The same behind a good tag, so that what follows it is reached.
+        for tag in 0..12 {
+            let tagged = Bytes::from([&[tag], &data[..]].concat());
+            let _ = Reader::whole::<Ask>(tagged.clone());
+            let _ = Reader::whole::<Answer>(tagged);
+        }
+    }
+
+    /// A changed byte gives an error or another value that is written as these very bytes.
+    #[test]
+    fn a_damaged_question_or_answer_never_panics(
+        ask in ask(), answer in answer(), at: prop::sample::Index, byte: u8,
+    ) {
+        let damaged = |packet: Packet| {
+            let (Packet::Ask { body, .. } | Packet::Answer { body, .. }) = packet else { panic!("neither") };
+            let mut bytes = body.to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            Bytes::from(bytes)
+        };
+        let bytes = damaged(Packet::ask(1, &ask));
+        if let Ok(read) = Reader::whole::<Ask>(bytes.clone()) {
+            prop_assert_eq!(Packet::ask(1, &read), Packet::Ask { token: 1, body: bytes });
+        }
+        let bytes = damaged(Packet::answer(1, &answer));
+        if let Ok(read) = Reader::whole::<Answer>(bytes.clone()) {
+            prop_assert_eq!(Packet::answer(1, &read), Packet::Answer { token: 1, body: bytes });
         }
     }
 
@@ -232,7 +292,8 @@ fn a_payload_beyond_the_bound_is_refused_by_its_sender() {
 }
 
 fn greeting() -> Hello {
-    Hello { protocol: "raft".into(), cluster: 0xc1, from: NodeId(0xa), to: NodeId(0xb), incarnation: 1 }
+    let (from, to) = (NodeId(0xa), NodeId(0xb));
+    Hello { protocol: "raft".into(), cluster: 0xc1, from, to, incarnation: 1, removed: false }
 }
 
 fn local() -> Local<'static> {
@@ -264,11 +325,63 @@ fn a_stranger_is_turned_away_with_the_reason() {
 
 #[test]
 fn another_version_is_named_before_anything_else_is_read() {
-    let later = Bytes::from_static(&[2, 0, 0, 0, 99]);
-    assert_eq!(Hello::decode(later), Err(HelloError::Version { theirs: 2 }));
+    let later = Bytes::from_static(&[3, 0, 0, 0, 99]);
+    assert_eq!(Hello::decode(later), Err(HelloError::Version { theirs: 3 }));
+}
+
+fn read_back(hello: &Hello) -> Result<Hello, HelloError> {
+    Hello::from_frame(decode(&hello.to_frame().concat(), &[99]).unwrap().remove(0))
+}
+
+/// Somebody who is to join may greet and ask, and is nobody's peer, whatever else it says.
+#[test]
+fn a_stranger_may_ask_and_is_no_peer() {
+    let stranger = Hello::stranger("raft", 7);
+    assert!(stranger.is_stranger() && !greeting().is_stranger());
+    assert_eq!(read_back(&stranger), Ok(stranger.clone()));
+    assert_eq!(stranger.check(&local()), Err(HelloError::Stranger));
+    let back = Hello { to: NodeId(0), ..greeting() };
+    assert_eq!(read_back(&back), Ok(back.clone()), "the answer to one");
+    let wrong = Err(HelloError::WrongTarget { meant: 0, actual: 0xb });
+    assert_eq!(back.check(&local()), wrong, "which is for nobody else");
+    for knowing in [
+        Hello { from: NodeId(0), ..greeting() },
+        Hello { cluster: 1, ..stranger.clone() },
+        Hello { to: NodeId(1), ..stranger.clone() },
+        Hello { removed: true, ..stranger },
+    ] {
+        assert_eq!(read_back(&knowing), Err(Malformed("hello: a stranger knows the cluster").into()));
+    }
+    let asked = |ask: Ask| ask.is_for_strangers();
+    assert!(asked(Ask::Probe) && asked(Ask::Members));
+    assert!(asked(Ask::ReplaceLost { old: 1, peer_urls: Vec::new() }));
+    assert!(!asked(Ask::LeaseRenew { id: 1 }) && !asked(Ask::LeaseRemaining { id: 1 }));
+    assert!(!asked(Ask::InSync { id: 1 }));
+}
+
+/// A removed member is told, by nobody but a member of its own cluster that means it.
+#[test]
+fn who_was_removed_is_told_so() {
+    let told = Hello { removed: true, ..greeting() };
+    let error = told.check(&local()).unwrap_err();
+    assert_eq!(error, HelloError::Removed { by: 0xa, me: 0xb, cluster: 0xc1 });
+    assert!(error.to_string().contains("removed from cluster c1"), "{error}");
+    let other = Hello { cluster: 0xc2, ..told.clone() };
+    assert!(matches!(other.check(&local()), Err(HelloError::Cluster { .. })));
+    let other = Hello { to: NodeId(0xd), ..told };
+    assert!(matches!(other.check(&local()), Err(HelloError::WrongTarget { .. })));
+}
+
+/// No answer makes the decoder set aside more than its bytes are worth.
+#[test]
+fn a_roster_that_claims_too_much_is_refused() {
     let mut out = Writer::new();
-    Hello { from: NodeId(0), ..greeting() }.encode(&mut out);
-    assert_eq!(Hello::decode(out.into_bytes()), Err(Malformed("hello: member id 0").into()));
+    out.u8(7);
+    out.u64(1);
+    out.slice(b"raft");
+    out.u64(0);
+    out.u32(u32::MAX);
+    assert_eq!(Reader::whole::<Answer>(out.into_bytes()), Err(Malformed("count")));
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! | a watch cancelled because of compaction | `revision` 0 |
 //! | Defragment, MoveLeader, Snapshot | none at all |
 
-use quorate_kv::{KeyValue, OpOutcome, OpResult, RangeOutcome, TxnOutcome};
+use quorate_kv::{KeyValue, Member, OpOutcome, OpResult, RangeOutcome, TxnOutcome};
 
 use crate::proto::etcdserverpb as pb;
 use crate::proto::mvccpb;
@@ -57,6 +57,23 @@ impl From<KeyValue> for mvccpb::KeyValue {
             lease: kv.lease,
         }
     }
+}
+
+impl From<&Member> for pb::Member {
+    fn from(member: &Member) -> pb::Member {
+        pb::Member {
+            id: member.id,
+            name: member.name.clone(),
+            peer_ur_ls: member.peer_urls.clone(),
+            client_ur_ls: member.client_urls.clone(),
+            is_learner: member.is_learner,
+        }
+    }
+}
+
+/// The members, as every answer of Cluster lists them.
+pub fn members<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<pb::Member> {
+    members.into_iter().map(Into::into).collect()
 }
 
 /// Answer a range.

@@ -84,6 +84,13 @@ fn refusals_of_the_state_machine() {
         (Error::LeaseExists, 9, "etcdserver: lease already exists"),
         (Error::LeaseTtlTooLarge, 11, "etcdserver: too large lease TTL"),
         (Error::InvalidSort, 3, "etcdserver: invalid sort option"),
+        (Error::MemberNotFound, 5, "etcdserver: member not found"),
+        (Error::MemberExists, 9, "etcdserver: member ID already exist"),
+        (Error::BadMemberUrls, 3, "etcdserver: given member URLs are invalid"),
+        (Error::PeerUrlExists, 9, "etcdserver: Peer URLs already exists"),
+        (Error::TooManyLearners, 9, "etcdserver: too many learner members in cluster"),
+        (Error::MemberNotLearner, 9, "etcdserver: can only promote a learner member"),
+        (Error::NotEnoughStarted, 2, "etcdserver: re-configuration failed due to not enough started members"),
     ] {
         let refused = ApiError::from(error);
         assert_eq!((refused.code() as i32, refused.text()), (code, text), "{error:?}");

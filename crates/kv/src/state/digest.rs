@@ -3,6 +3,7 @@
 use super::State;
 use crate::Error;
 use crate::crc::Crc32c;
+use crate::members::Members;
 use crate::record::{KeyValue, Record, Revision};
 use crate::span::{End, Span};
 use crate::storage::Storage;
@@ -78,19 +79,15 @@ impl<S: Storage> State<S> {
         newest.is_some_and(|newest| newest.revision() == revision)
     }
 
-    /// A digest of everything that commands decide: records, leases, attached keys, members and the two
-    /// revisions. Members that applied the same log have equal ones, however far their compactions have come;
+    /// A digest of everything that commands decide: records, leases, attached keys, members, the membership
+    /// and the two revisions. Members that applied the same log have equal ones, however far their compactions have come;
     /// for tests and the simulator, which compare it at equal applied indexes.
     pub fn digest(&self) -> u64 {
         let mut hash = Fnv::new();
         hash.number(self.meta.revision);
         hash.number(self.meta.compact_revision);
-        for member in &self.meta.members {
-            hash.number(member.id as i64);
-            hash.bytes(member.name.as_bytes());
-            hash.number(member.client_urls.len() as i64);
-            member.client_urls.iter().for_each(|url| hash.bytes(url.as_bytes()));
-        }
+        hash.bytes(&self.meta.membership);
+        hash.members(&self.meta.members);
         for (id, lease) in &self.leases {
             hash.number(*id);
             hash.number(lease.ttl());
@@ -177,6 +174,20 @@ impl Fnv {
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as i64);
         self.raw(bytes);
+    }
+
+    fn members(&mut self, members: &Members) {
+        self.number(members.len() as i64);
+        for member in members {
+            self.number(member.id as i64);
+            self.bytes(member.name.as_bytes());
+            for urls in [&member.peer_urls, &member.client_urls] {
+                self.number(urls.len() as i64);
+                urls.iter().for_each(|url| self.bytes(url.as_bytes()));
+            }
+            self.raw(&[u8::from(member.is_learner), u8::from(member.is_returning)]);
+        }
+        members.removed().iter().for_each(|id| self.number(*id as i64));
     }
 
     fn record(&mut self, revision: Revision, record: &Record) {

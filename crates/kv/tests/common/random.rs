@@ -128,10 +128,49 @@ pub fn command() -> impl Strategy<Value = Command> {
         2 => (-1..40i64).prop_map(|revision| Command::Compact { revision }),
         2 => (0..4i64, 1..100i64).prop_map(|(id, ttl)| Command::LeaseGrant { id, ttl }),
         1 => (0..4i64).prop_map(|id| Command::LeaseRevoke { id }),
-        1 => (0..3u64).prop_map(|member| Command::Publish(Publish {
-            member,
-            name: format!("m{member}"),
-            client_urls: vec![],
-        })),
+        1 => membership_command(),
     ]
+}
+
+fn urls() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec((0..6u64).prop_map(|at| format!("http://{at}")), 1..3)
+}
+
+/// A founding member, started or not.
+pub fn member() -> impl Strategy<Value = Member> {
+    (1..5u64, urls(), urls(), any::<bool>(), any::<bool>()).prop_map(
+        |(id, peer_urls, client_urls, started, is_learner)| Member {
+            id,
+            peer_urls,
+            client_urls: if started { client_urls } else { Vec::new() },
+            is_learner,
+            ..Member::default()
+        },
+    )
+}
+
+/// Something about members, of few ids.
+pub fn membership_command() -> impl Strategy<Value = Command> {
+    let id = || 0..9u64;
+    let change = prop_oneof![
+        4 => (id(), urls(), any::<bool>(), 0..3u32, any::<bool>()).prop_map(
+            |(id, peer_urls, is_learner, max_learners, strict)| MemberChange::Add {
+                id,
+                peer_urls,
+                is_learner,
+                max_learners,
+                strict,
+            }
+        ),
+        2 => (id(), any::<bool>()).prop_map(|(id, strict)| MemberChange::Remove { id, strict }),
+        1 => (id(), urls()).prop_map(|(id, peer_urls)| MemberChange::Update { id, peer_urls }),
+        2 => (id(), any::<bool>()).prop_map(|(id, strict)| MemberChange::Promote { id, strict }),
+        1 => (id(), id()).prop_map(|(old, new)| MemberChange::Replace { old, new }),
+    ];
+    let publish = (id(), urls()).prop_map(|(member, client_urls)| Publish {
+        member,
+        name: format!("m{member}"),
+        client_urls,
+    });
+    prop_oneof![3 => change.prop_map(Command::Member), 2 => publish.prop_map(Command::Publish)]
 }

@@ -2,6 +2,8 @@
 //! the start. A transaction runs on a copy that is thrown away if anything fails.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod members;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ pub struct Model {
     pub compact: i64,
     pub changes: Vec<Event>,
     pub leases: BTreeMap<LeaseId, i64>,
-    pub members: BTreeMap<u64, Publish>,
+    pub members: members::Roster,
 }
 
 pub type Live = BTreeMap<Bytes, KeyValue>;
@@ -32,7 +34,7 @@ impl Model {
             compact: -1,
             changes: Vec::new(),
             leases: BTreeMap::new(),
-            members: BTreeMap::new(),
+            members: members::Roster::default(),
         }
     }
 
@@ -100,9 +102,9 @@ impl Model {
                 }
                 Ok(Outcome::LeaseRevoke)
             }
-            Command::Publish(publish) => {
-                self.members.insert(publish.member, publish.clone());
-                Ok(Outcome::Publish)
+            Command::Publish(publish) => self.members.publish(publish).map(|()| Outcome::Publish),
+            Command::Member(change) => {
+                self.members.change(change).map(|()| Outcome::Members(self.members.sorted()))
             }
         }
     }

@@ -90,13 +90,19 @@ impl Values {
             max_request_bytes: self.number("max-request-bytes")?,
             watch_progress_notify_interval: self.duration("watch-progress-notify-interval")?,
             wal_segment_bytes: self.number("wal-segment-bytes")?,
+            strict_reconfig_check: self.truth("strict-reconfig-check"),
+            max_learners: self.number("max-learners")?,
+            election_priority: self.number("election-priority")?,
+            read_lease_drift_percent: Some(self.number("read-lease-drift-percent")?).filter(|&percent| percent > 0),
+            snapshot_rate_bytes: self.number("snapshot-rate-bytes")?,
+            replace_lost_disk: self.truth("replace-lost-disk"),
             log_level: self.log_level(),
             log_format: if self.get("log-format") == "console" {
                 LogFormat::Console
             } else {
                 LogFormat::Json
             },
-            unsafe_no_fsync: boolean(self.get("unsafe-no-fsync")) == Some(true),
+            unsafe_no_fsync: self.truth("unsafe-no-fsync"),
             name,
         })
     }
@@ -107,6 +113,10 @@ impl Values {
 
     fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<T, FlagError> {
         self.get(name).parse().map_err(|_| self.value_error(name, "a number of this size is not taken"))
+    }
+
+    fn truth(&self, name: &'static str) -> bool {
+        boolean(self.get(name)) == Some(true)
     }
 
     fn duration(&self, name: &'static str) -> Result<std::time::Duration, FlagError> {

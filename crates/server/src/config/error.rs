@@ -1,7 +1,7 @@
 //! Why a node does not start with a configuration. Nothing was touched: correct what the text names and
 //! start again.
 
-use super::{MAX_ELECTION_MS, Url, UrlError};
+use super::{MAX_DRIFT_PERCENT, MAX_ELECTION_MS, Url, UrlError};
 
 /// A refused configuration. Each text names the flag and the remedy; starting again unchanged fails again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,12 @@ pub enum ConfigError {
     /// Longer than anyone should wait for a leader.
     #[error("--election-timeout {election_ms} ms is too long: use at most {MAX_ELECTION_MS} ms")]
     ElectionTooLong { election_ms: u64 },
+    /// Clocks that run apart by so much are no use for leases.
+    #[error(
+        "--read-lease-drift-percent {percent} is out of range: give the most that two members' clocks run apart, in \
+         percent, from 1 to {MAX_DRIFT_PERCENT} (5 is generous), or 0 to read without leases"
+    )]
+    Drift { percent: u8 },
     /// A URL flag without a URL.
     #[error("--{flag} names no URL: write it as http://host:port")]
     NoUrl { flag: &'static str },

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
@@ -26,9 +26,11 @@ const MAX_SLICES: usize = 512;
 #[derive(Debug)]
 pub struct Link {
     /// Where it listens: `host:port`, to be resolved at each attempt.
-    pub addresses: Vec<String>,
-    /// Whether it is connected at the moment.
-    pub connected: AtomicBool,
+    addresses: Mutex<Vec<String>>,
+    /// Since when it is connected, if it is.
+    connected: Mutex<Option<Instant>>,
+    /// It is no member any more: its thread ends.
+    closed: AtomicBool,
     out: Mutex<Out>,
     /// Something for the connection's thread to do.
     stir: Condvar,
@@ -46,16 +48,65 @@ struct Out {
 impl Link {
     /// A peer that is not connected.
     pub fn new(addresses: Vec<String>) -> Self {
-        Link { addresses, connected: AtomicBool::new(false), out: Mutex::default(), stir: Condvar::new() }
+        Link {
+            addresses: Mutex::new(addresses),
+            connected: Mutex::default(),
+            closed: AtomicBool::new(false),
+            out: Mutex::default(),
+            stir: Condvar::new(),
+        }
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<String> {
+        self.addresses.lock().clone()
+    }
+
+    /// It listens elsewhere now. A connection to where it was before is given up.
+    pub fn moved(&self, addresses: &[String]) {
+        let mut known = self.addresses.lock();
+        if *known != addresses {
+            *known = addresses.to_vec();
+            drop(known);
+            self.hang_up();
+        }
+    }
+
+    /// It is no member any more.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.hang_up();
+    }
+
+    /// Whether it is no member any more.
+    pub fn closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    fn hang_up(&self) {
+        let mut out = self.out.lock();
+        if let Some(socket) = &out.socket {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+            out.fail(io::Error::new(io::ErrorKind::NotConnected, "the members have changed"));
+        }
+        drop(out);
+        self.stir.notify_one();
+    }
+
+    /// Since when it is connected, if it is at the moment.
+    pub fn connected(&self) -> Option<Instant> {
+        *self.connected.lock()
     }
 
     /// Messages go over this socket from now on; it does not block.
     pub fn connect(&self, socket: &Arc<TcpStream>) {
         *self.out.lock() = Out { socket: Some(Arc::clone(socket)), ..Out::default() };
+        *self.connected.lock() = Some(Instant::now());
     }
 
     /// The connection is gone; messages are dropped.
     pub fn disconnect(&self) {
+        *self.connected.lock() = None;
         *self.out.lock() = Out::default();
     }
 

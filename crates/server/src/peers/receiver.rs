@@ -1,4 +1,7 @@
 //! What this node hears: a listener, and a thread per connection that somebody has dialled.
+//!
+//! Who dials is a member (or will turn out to be one), a member that has been removed, which is told so, or a node that
+//! is none yet and asks what it needs to know to become one.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +11,7 @@ use std::time::Duration;
 use quorate_protocol::NodeId;
 use quorate_protocol::codec::{Decode, Malformed, Reader};
 use quorate_storage::{Image, ImageWriter};
-use quorate_wire::{Answer, Ask, FrameDecoder, Hello, Packet, SnapshotChunk};
+use quorate_wire::{Answer, Ask, FrameDecoder, Hello, HelloError, Packet, SnapshotChunk};
 
 use super::sender::{read_hello, write_all};
 use super::{PATIENCE, Peers};
@@ -19,6 +22,9 @@ use crate::snapshots::standing;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
+
+/// A stranger's question is small.
+const MAX_QUESTION_BYTES: usize = 64 << 10;
 
 /// A peer that says nothing for so long is gone: it pings when it has nothing else to say.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -67,19 +73,30 @@ pub fn listen<C: Core>(listening: Arc<Listening<C>>, listener: TcpListener) {
 
 fn serve<C: Core>(listening: &Listening<C>, mut socket: TcpStream) -> io::Result<()> {
     let peers = &listening.shared.peers;
-    let _tracked = peers.track(&socket);
+    let greeting = peers.track(peers.local.node, &socket);
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
-    let from = greeted(peers, &mut socket)?;
+    let Some(from) = greeted(peers, &mut socket)? else {
+        return inform(&listening.shared, &mut socket);
+    };
+    let _tracked = peers.track(from, &socket);
+    drop(greeting);
     socket.set_read_timeout(Some(SILENCE))?;
     let mut hearing = Hearing::<C> { listening, from, image: None, staged: None };
-    let mut decoder = FrameDecoder::default();
+    each_packet(&mut socket, FrameDecoder::default(), |packet, socket| hearing.take(packet, socket))
+}
+
+fn each_packet(
+    socket: &mut TcpStream,
+    mut decoder: FrameDecoder,
+    mut take: impl FnMut(Packet, &mut TcpStream) -> io::Result<()>,
+) -> io::Result<()> {
     let mut chunk = vec![0; READ_BYTES];
     loop {
         while let Some(frame) = decoder.next_frame().map_err(io::Error::other)? {
             let packet = Packet::decode(frame).map_err(io::Error::other)?;
-            hearing.take(packet, &mut socket)?;
+            take(packet, socket)?;
         }
         match socket.read(&mut chunk)? {
             0 => return Ok(()),
@@ -88,16 +105,18 @@ fn serve<C: Core>(listening: &Listening<C>, mut socket: TcpStream) -> io::Result
     }
 }
 
-/// Check who dials, and say who answers.
-fn greeted(peers: &Peers, socket: &mut TcpStream) -> io::Result<NodeId> {
+/// Check who dials, and say who answers; none for a stranger, who is no peer and may only ask.
+fn greeted(peers: &Peers, socket: &mut TcpStream) -> io::Result<Option<NodeId>> {
     let local = &peers.local;
     let theirs = read_hello(socket)?;
+    let admitted = theirs.is_stranger() || theirs.cluster != local.cluster || peers.admits(theirs.from);
     let hello = Hello {
         protocol: local.protocol.to_owned(),
         cluster: local.cluster,
         from: local.node,
         to: theirs.from,
         incarnation: local.incarnation,
+        removed: !admitted,
     };
     // Answered in any case: the other side can then say what is wrong as well.
     write_all(socket, &hello.to_frame())?;
@@ -107,14 +126,26 @@ fn greeted(peers: &Peers, socket: &mut TcpStream) -> io::Result<NodeId> {
         node: local.node,
         dialled: None,
     };
-    theirs.check(&me).map_err(io::Error::other)?;
-    match peers.links.contains_key(&theirs.from) {
-        true => Ok(theirs.from),
-        false => Err(io::Error::other(format!(
-            "member {} is not in this node's cluster; check --initial-cluster on both",
-            theirs.from
-        ))),
+    match theirs.check(&me) {
+        Ok(()) if admitted => Ok(Some(theirs.from)),
+        Ok(()) => Err(io::Error::other(format!("member {} has been removed from the cluster", theirs.from))),
+        Err(HelloError::Stranger) => Ok(None),
+        Err(error) => Err(io::Error::other(error)),
     }
+}
+
+/// Answer a stranger's questions, over the connection they come on.
+fn inform(shared: &Shared, socket: &mut TcpStream) -> io::Result<()> {
+    each_packet(socket, FrameDecoder::new(MAX_QUESTION_BYTES), |packet, socket| {
+        let Packet::Ask { token, body } = packet else {
+            return Err(io::Error::other("a node that is no member may only ask questions"));
+        };
+        let answer = match Ask::decode(&mut Reader::new(body)) {
+            Ok(ask) if ask.is_for_strangers() => answer(shared, ask),
+            _ => Answer::Unsupported,
+        };
+        write_all(socket, &Packet::answer(token, &answer).encode().map_err(io::Error::other)?)
+    })
 }
 
 /// What is being heard on one connection.
@@ -135,7 +166,9 @@ impl<C: Core> Hearing<'_, C> {
             Packet::Message { .. } => Err(io::Error::other("a message for an unknown group")),
             Packet::SnapshotChunk(chunk) => self.chunk(&chunk),
             Packet::Ask { token, body } => {
-                let answer = answer(&self.listening.shared, body);
+                let ask = Ask::decode(&mut Reader::new(body));
+                let answer =
+                    ask.map_or(Answer::Unsupported, |ask| answer(&self.listening.shared, ask));
                 self.listening.shared.peers.answer(self.from, token, &answer);
                 Ok(())
             }
@@ -183,11 +216,16 @@ impl<C: Core> Hearing<'_, C> {
     }
 }
 
-fn answer(shared: &Shared, body: bytes::Bytes) -> Answer {
-    let Ok(ask) = Ask::decode(&mut Reader::new(body)) else { return Answer::Unsupported };
+fn answer(shared: &Shared, ask: Ask) -> Answer {
     match ask {
         Ask::LeaseRenew { id } => shared.renew_here(id),
         Ask::LeaseRemaining { id } => shared.remaining_here(id),
         Ask::Probe => Answer::Version { version: quorate_api::version::VERSION.to_owned() },
+        Ask::Members => Answer::Members(shared.roster()),
+        Ask::InSync { id } => shared.in_sync_here(id),
+        Ask::ReplaceLost { old, peer_urls } => {
+            // This thread belongs to the connection, and has nothing else to do.
+            shared.runtime.block_on(shared.replace_lost(old, &peer_urls))
+        }
     }
 }

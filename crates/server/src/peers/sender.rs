@@ -3,22 +3,17 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use quorate_protocol::NodeId;
-use quorate_wire::{FrameDecoder, Hello, Packet, SnapshotChunk};
+use quorate_wire::{FrameDecoder, Hello, HelloError, Packet};
 
-use super::{Frame, PATIENCE, Peers};
-use crate::combiner::Combiner;
-use crate::consensus::Driver;
-use crate::shared::{ConsensusInput, Core};
+use super::link::Link;
+use super::{PATIENCE, Peers};
 
 /// Between two attempts to reach a peer.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Between two attempts to send a snapshot.
-const RETRY: Duration = Duration::from_millis(300);
 
 /// How often an idle connection is looked after.
 const IDLE: Duration = Duration::from_millis(500);
@@ -26,64 +21,59 @@ const IDLE: Duration = Duration::from_millis(500);
 /// A greeting is small.
 const MAX_HELLO_BYTES: usize = 1024;
 
-/// Tells the consensus thread, whose type this module does not know, of snapshots sent.
-pub struct Reporter(Box<dyn Fn(NodeId, bool) + Send + Sync>);
+/// Tells the consensus core, whose type this module does not know, of images and connections.
+pub struct Hooks {
+    /// An image was handed over to this peer, or not.
+    pub sent: Box<dyn Fn(NodeId, bool) + Send + Sync>,
+    /// A connection to this peer began or ended: what was in flight may be gone.
+    pub reset: Box<dyn Fn(NodeId) + Send + Sync>,
+    /// This peer says that this node has been removed from the cluster.
+    pub removed: Box<dyn Fn(NodeId) + Send + Sync>,
+}
 
-impl std::fmt::Debug for Reporter {
+impl std::fmt::Debug for Hooks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a reporter")
+        f.write_str("hooks")
     }
 }
 
-/// Start a thread per peer; a lost connection is reported to the core.
-pub fn dial_all<C: Core>(
-    peers: &Arc<Peers>,
-    core: &Arc<Combiner<Driver<C>>>,
-) -> Vec<std::thread::JoinHandle<()>> {
-    let report_to = Arc::downgrade(core);
-    let report = move |to, ok| {
-        if let Some(core) = report_to.upgrade() {
-            core.leave(ConsensusInput::SnapshotSent(to, ok));
-        }
-    };
-    // Set once: a node dials its peers once.
-    let _ = peers.report.set(Reporter(Box::new(report)));
-    let spawn = |&to: &NodeId| {
-        let (peers, core) = (Arc::clone(peers), Arc::clone(core));
-        let lost = move || core.submit(ConsensusInput::LinkReset(to));
-        let name = format!("to-{to}");
-        std::thread::Builder::new()
-            .name(name)
-            .spawn(move || keep_connected(&peers, to, &lost))
-            .expect("the system has room for a thread")
-    };
-    peers.links.keys().map(spawn).collect()
+/// Start the thread of a link.
+pub fn spawn(peers: &Arc<Peers>, to: NodeId, link: Arc<Link>) -> JoinHandle<()> {
+    let peers = Arc::clone(peers);
+    std::thread::Builder::new()
+        .name(format!("to-{to}"))
+        .spawn(move || keep_connected(&peers, to, &link))
+        .expect("the system has room for a thread")
 }
 
-fn keep_connected(peers: &Peers, to: NodeId, lost: &dyn Fn()) {
-    let link = &peers.links[&to];
+fn keep_connected(peers: &Peers, to: NodeId, link: &Link) {
+    let reset = || {
+        if let Some(hooks) = peers.hooks.get() {
+            (hooks.reset)(to);
+        }
+    };
+    let over = || peers.stopping() || link.closed();
     let mut last_error = String::new();
-    while !peers.stopping() {
-        let dialled = dial(peers, to).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
-        let error = match dialled {
+    while !over() {
+        let addresses = link.addresses();
+        let dialled = dial(peers, to, &addresses);
+        let error = match dialled.and_then(|socket| socket.set_nonblocking(true).map(|()| socket)) {
             Ok(socket) => {
                 last_error.clear();
                 tracing::info!(to = to.0, "connected to a peer");
-                link.connected.store(true, Ordering::SeqCst);
                 let socket = Arc::new(socket);
                 link.connect(&socket);
-                lost();
-                let error = talk(peers, to, &socket).expect_err("a conversation ends with a reason");
+                reset();
+                let error = talk(peers, to, link, &socket).expect_err("a conversation ends with a reason");
                 link.disconnect();
-                link.connected.store(false, Ordering::SeqCst);
-                lost();
+                reset();
                 error
             }
             Err(error) => error,
         };
         let error = error.to_string();
-        if !peers.stopping() && error != last_error {
-            tracing::warn!(to = to.0, addresses = ?link.addresses, "no connection to a peer: {error}");
+        if !over() && error != last_error {
+            tracing::warn!(to = to.0, ?addresses, "no connection to a peer: {error}");
             last_error = error;
         }
         std::thread::sleep(PAUSE);
@@ -91,9 +81,9 @@ fn keep_connected(peers: &Peers, to: NodeId, lost: &dyn Fn()) {
 }
 
 /// Connect and greet.
-fn dial(peers: &Peers, to: NodeId) -> io::Result<TcpStream> {
+pub fn dial(peers: &Peers, to: NodeId, addresses: &[String]) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the peer's address names no host");
-    for address in &peers.links[&to].addresses {
+    for address in addresses {
         let resolved = match address.to_socket_addrs() {
             Ok(resolved) => resolved,
             Err(error) => {
@@ -115,7 +105,7 @@ fn greet(peers: &Peers, to: NodeId, mut socket: TcpStream) -> io::Result<TcpStre
     socket.set_nodelay(true)?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let tracked = peers.track(&socket);
+    let tracked = peers.track(to, &socket);
     let local = &peers.local;
     let hello = Hello {
         protocol: local.protocol.to_owned(),
@@ -123,6 +113,7 @@ fn greet(peers: &Peers, to: NodeId, mut socket: TcpStream) -> io::Result<TcpStre
         from: local.node,
         to,
         incarnation: local.incarnation,
+        removed: false,
     };
     write_all(&mut socket, &hello.to_frame())?;
     let theirs = read_hello(&mut socket)?;
@@ -132,7 +123,11 @@ fn greet(peers: &Peers, to: NodeId, mut socket: TcpStream) -> io::Result<TcpStre
         node: local.node,
         dialled: Some(to),
     };
-    theirs.check(&me).map_err(io::Error::other)?;
+    let checked = theirs.check(&me);
+    if let (Err(HelloError::Removed { .. }), Some(hooks)) = (&checked, peers.hooks.get()) {
+        (hooks.removed)(to);
+    }
+    checked.map_err(io::Error::other)?;
     drop(tracked);
     Ok(socket)
 }
@@ -163,9 +158,13 @@ pub fn read_hello(socket: &mut TcpStream) -> io::Result<Hello> {
 }
 
 /// Keep a connection going: write what could not be written at once, and say something now and then.
-fn talk(peers: &Peers, to: NodeId, socket: &TcpStream) -> io::Result<std::convert::Infallible> {
-    let _tracked = peers.track(socket);
-    let link = &peers.links[&to];
+fn talk(
+    peers: &Peers,
+    to: NodeId,
+    link: &Link,
+    socket: &TcpStream,
+) -> io::Result<std::convert::Infallible> {
+    let _tracked = peers.track(to, socket);
     let ping = Packet::Ping { token: 0 }.encode().map_err(io::Error::other)?;
     loop {
         match link.wait_for_backlog(Instant::now() + IDLE)? {
@@ -175,8 +174,8 @@ fn talk(peers: &Peers, to: NodeId, socket: &TcpStream) -> io::Result<std::conver
             }
             false => link.send(ping.clone()),
         }
-        if peers.stopping() {
-            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the node stops"));
+        if peers.stopping() || link.closed() {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "nothing more is to be said"));
         }
     }
 }
@@ -205,60 +204,4 @@ pub fn write_all(socket: &mut impl Write, segments: &[bytes::Bytes]) -> io::Resu
         }
     }
     Ok(())
-}
-
-impl Peers {
-    /// Send the staged image with the message that goes last, on a connection of its own.
-    pub(super) fn send_off(self: &Arc<Self>, to: NodeId, message: Frame) {
-        let Some(staged) = self.staged.lock().remove(&to) else {
-            return self.report_sent(to, false);
-        };
-        self.sending.fetch_add(1, Ordering::SeqCst);
-        let peers = Arc::clone(self);
-        std::thread::spawn(move || {
-            let sent = stream(&peers, to, staged.0, &message);
-            if let Err(error) = &sent {
-                tracing::warn!(to = to.0, "a snapshot did not arrive: {error}");
-            }
-            peers.sending.fetch_sub(1, Ordering::SeqCst);
-            if sent.is_err() {
-                // The core tries again as soon as it hears: not in a tight circle.
-                std::thread::sleep(RETRY);
-            }
-            peers.report_sent(to, sent.is_ok());
-        });
-    }
-
-    fn report_sent(&self, to: NodeId, ok: bool) {
-        if let Some(report) = self.report.get() {
-            report.0(to, ok);
-        }
-    }
-}
-
-fn stream(
-    peers: &Peers,
-    to: NodeId,
-    mut image: quorate_storage::ImageReader,
-    message: &Frame,
-) -> io::Result<()> {
-    let mut socket = dial(peers, to)?;
-    let _tracked = peers.track(&socket);
-    let mut offset = 0;
-    while let Some(bytes) = image.next_chunk().map_err(io::Error::other)? {
-        let len = bytes.len() as u64;
-        let chunk = SnapshotChunk { stream: 1, offset, last: false, bytes };
-        write_all(&mut socket, &Packet::SnapshotChunk(chunk).encode().map_err(io::Error::other)?)?;
-        offset += len;
-    }
-    let end = SnapshotChunk { stream: 1, offset, last: true, bytes: bytes::Bytes::new() };
-    write_all(&mut socket, &Packet::SnapshotChunk(end).encode().map_err(io::Error::other)?)?;
-    write_all(&mut socket, message)?;
-    // The other side closes once it has taken the message or refused the image.
-    socket.shutdown(std::net::Shutdown::Write)?;
-    socket.set_read_timeout(Some(Duration::from_secs(60)))?;
-    match socket.read(&mut [0; 1])? {
-        0 => Err(io::Error::other("the peer refused it")),
-        _ => Ok(()),
-    }
 }

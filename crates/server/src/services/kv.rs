@@ -1,6 +1,7 @@
 //! KV: ranges, writes, transactions, compaction.
 
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 
 use quorate_api::ApiError;
 use quorate_api::convert::response;
@@ -59,7 +60,10 @@ impl pb::kv_server::Kv for Service {
     type RangeStreamStream = Pin<Box<dyn Stream<Item = Result<pb::RangeStreamResponse, Status>> + Send>>;
 
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
-        self.check_metadata(request.metadata())?;
+        if !request.get_ref().serializable {
+            self.check_voter()?;
+        }
+        self.check_leader(request.metadata())?;
         let range = Range::try_from(request.into_inner()).map_err(ApiError::from)?;
         let (revision, outcome) = self.read(&range).await?;
         Ok(Response::new(response::range(self.answering().header(revision), outcome)))
@@ -143,7 +147,15 @@ impl pb::kv_server::Kv for Service {
         self.check_metadata(request.metadata())?;
         let pb::CompactionRequest { revision, physical } = request.into_inner();
         let (current, _) = self.write(Command::Compact { revision }).await?;
+        let deadline = tokio::time::Instant::now() + self.request_timeout();
         while physical && self.state.read().meta().finished_compaction < revision {
+            if self.stopping.load(Ordering::SeqCst) {
+                return Err(ApiError::Stopped.into());
+            }
+            // The compaction goes on; its client need not wait for all of it.
+            if tokio::time::Instant::now() >= deadline {
+                return Err(ApiError::TimeoutApply.into());
+            }
             tokio::time::sleep(COMPACTION_PACE).await;
         }
         Ok(Response::new(pb::CompactionResponse { header: Some(self.answering().header(current)) }))

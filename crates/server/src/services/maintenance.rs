@@ -7,10 +7,14 @@ use quorate_api::ApiError;
 use quorate_api::proto::etcdserverpb as pb;
 use quorate_api::version::{STORAGE_VERSION, VERSION};
 use quorate_kv::Storage;
+use quorate_protocol::NodeId;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Service;
+
+/// Between two looks at whether the leadership has moved.
+const MOVE_PACE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl Service {
     fn status_now(&self) -> pb::StatusResponse {
@@ -23,6 +27,9 @@ impl Service {
         if leader.is_none() {
             errors.push(ApiError::NoLeader.text().to_owned());
         }
+        if self.roll.repairing() {
+            errors.push("quorate: this member is fetching what its log has lost".to_owned());
+        }
         pb::StatusResponse {
             header: Some(self.answering().header(revision)),
             version: VERSION.to_owned(),
@@ -33,11 +40,37 @@ impl Service {
             raft_applied_index: self.applied.load(Ordering::SeqCst),
             errors,
             db_size_in_use: size.in_use as i64,
-            is_learner: false,
+            is_learner: self.is_learner(),
             storage_version: STORAGE_VERSION.to_owned(),
             db_size_quota: self.config.quota_bytes().map_or(0, |quota| quota as i64),
             downgrade_info: Some(pb::DowngradeInfo::default()),
         }
+    }
+}
+
+impl Service {
+    /// Hand the leadership over, and wait until that is done.
+    async fn move_leader_to(&self, target: u64) -> Result<(), ApiError> {
+        if !self.leadership.leads() {
+            return Err(ApiError::NotLeader);
+        }
+        let votes = self.roll.table().get(target).is_some_and(|member| !member.is_learner);
+        if !votes {
+            return Err(ApiError::BadLeaderTransferee);
+        }
+        let deadline = tokio::time::Instant::now() + self.request_timeout();
+        while self.leadership.leader() != Some(target) {
+            // Asked again: a core gives up after an election timeout.
+            self.consensus().transfer(NodeId(target));
+            if self.stopping.load(Ordering::SeqCst) {
+                return Err(ApiError::Stopped);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(ApiError::Timeout);
+            }
+            tokio::time::sleep(MOVE_PACE).await;
+        }
+        Ok(())
     }
 }
 
@@ -108,9 +141,11 @@ impl pb::maintenance_server::Maintenance for Service {
 
     async fn move_leader(
         &self,
-        _: Request<pb::MoveLeaderRequest>,
+        request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        Err(later("moving the leadership"))
+        self.check_metadata(request.metadata())?;
+        self.move_leader_to(request.get_ref().target_id).await?;
+        Ok(Response::new(pb::MoveLeaderResponse { header: None }))
     }
 
     async fn downgrade(

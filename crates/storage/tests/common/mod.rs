@@ -100,7 +100,7 @@ pub fn in_use(model: &Model) -> u64 {
         Record::Tombstone { key } => 1 + key.len(),
     };
     let records: usize = model.records.values().map(|record| 20 + body(record)).sum();
-    (records + 16 * model.leases.len()) as u64
+    (records + 20 * model.leases.len()) as u64
 }
 
 /// Bytes as the disk holds them and as the process sees them.

@@ -1,6 +1,6 @@
 //! From outcomes to messages.
 
-use quorate_kv::{Event, KeyValue, OpOutcome, OpResult, RangeOutcome, Record, Revision, TxnOutcome};
+use quorate_kv::{Event, KeyValue, Member, OpOutcome, OpResult, RangeOutcome, Record, Revision, TxnOutcome};
 
 use super::b;
 use crate::convert::{Answering, response, watch};
@@ -75,6 +75,27 @@ fn headers_inside_a_transaction() {
         ],
     };
     assert_eq!(response::txn(WHO.header(20), outcome), wanted);
+}
+
+#[test]
+fn members() {
+    let of = |id, is_learner| Member {
+        id,
+        name: "m".into(),
+        peer_urls: vec!["http://p:1".into()],
+        client_urls: vec!["http://c:1".into(), "http://c:2".into()],
+        is_learner,
+        is_returning: is_learner,
+    };
+    let pb_of = |id, is_learner| pb::Member {
+        id,
+        name: "m".into(),
+        peer_ur_ls: vec!["http://p:1".into()],
+        client_ur_ls: vec!["http://c:1".into(), "http://c:2".into()],
+        is_learner,
+    };
+    let listed = response::members(&[of(1, false), of(2, true)]);
+    assert_eq!(listed, [pb_of(1, false), pb_of(2, true)]);
 }
 
 /// Row 71: a deletion's record is its key and its revision, the record before only beside it.

@@ -1,0 +1,109 @@
+//! What is searched: small worlds by name.
+//!
+//! Each is aimed at a part of the protocol, with bounds such that all of its states can be visited. The small ones together take seconds; those
+//! marked `large` are for a run now and then, whose counts are in `docs/checking.md`.
+
+use crate::world::{Limits, NODES, Past};
+
+/// A small world.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What happens in it.
+    pub about: &'static str,
+    /// It takes minutes.
+    pub large: bool,
+    pub(crate) limits: Limits,
+    pub(crate) asks: bool,
+}
+
+/// Two campaigns in two rounds among three voters, by the paper's basic algorithm; nothing else happens.
+const BASE: Limits = Limits {
+    rounds: 2,
+    proposals: 0,
+    crashes: 0,
+    beats: 0,
+    changes: 0,
+    campaigns: 2,
+    stale: false,
+    syncs: false,
+    voters: &[1, 2, 3],
+    targets: &[],
+    past: None,
+};
+
+/// Raft's figure 8 (b) with three nodes: node 1 wrote in round 1 and node 3 in round 2, each for itself; node 2 has
+/// nothing.
+const FIGURE_8: [Past; NODES] = [
+    Past { round: 2, vote: 0, log: &[(1, 1)] },
+    Past { round: 2, vote: 3, log: &[] },
+    Past { round: 2, vote: 3, log: &[(2, 3)] },
+];
+
+const fn small(name: &'static str, about: &'static str, limits: Limits) -> Scenario {
+    Scenario { name, about, large: false, limits, asks: false }
+}
+
+const fn large(name: &'static str, about: &'static str, limits: Limits) -> Scenario {
+    Scenario { name, about, large: true, limits, asks: false }
+}
+
+impl Scenario {
+    /// All of them.
+    pub const ALL: [Scenario; 10] = [
+        small("elections", "two campaigns in two rounds", BASE),
+        small(
+            "stale",
+            "one round, three campaigns; nothing is too old to arrive",
+            Limits { rounds: 1, campaigns: 3, stale: true, ..BASE },
+        ),
+        small(
+            "commands",
+            "two campaigns in one round, two commands",
+            Limits { rounds: 1, proposals: 2, stale: true, ..BASE },
+        ),
+        small(
+            "crashes",
+            "two campaigns in one round, one crash at any moment between writing and syncing",
+            Limits { rounds: 1, crashes: 1, syncs: true, ..BASE },
+        ),
+        Scenario {
+            asks: true,
+            ..small(
+                "pre-votes",
+                "two campaigns in one round, which ask first",
+                Limits { rounds: 1, stale: true, ..BASE },
+            )
+        },
+        small(
+            "figure-8",
+            "what can follow Raft's figure 8 (b), within two rounds",
+            Limits { rounds: 4, past: Some(FIGURE_8), ..BASE },
+        ),
+        small("change", "voters 1 and 2 give way to 3, two campaigns", CHANGE),
+        large(
+            "three-campaigns",
+            "three campaigns in two rounds, one command",
+            Limits { campaigns: 3, proposals: 1, ..BASE },
+        ),
+        large(
+            "late-messages",
+            "two campaigns in two rounds; nothing is too old to arrive",
+            Limits { stale: true, ..BASE },
+        ),
+        large(
+            "change-crashes",
+            "voters 1 and 2 give way to 3, three campaigns, one crash",
+            Limits { campaigns: 3, crashes: 1, syncs: true, ..CHANGE },
+        ),
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Scenario> {
+        Scenario::ALL.into_iter().find(|scenario| scenario.name == name)
+    }
+}
+
+/// The voters change completely, which only the joint membership makes safe.
+const CHANGE: Limits = Limits { changes: 1, voters: &[1, 2], targets: &[&[3]], ..BASE };
