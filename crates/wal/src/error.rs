@@ -75,11 +75,13 @@ pub enum WalError {
         /// The file that should have been made or grown.
         file: String,
     },
-    /// Something that had been acknowledged is no longer readable. Nothing was truncated.
+    /// Something that had been acknowledged is no longer readable, and what it said cannot be told from what is.
+    /// Nothing was changed.
     #[error(
-        "{file} is damaged at byte {offset} (frame {sequence}): {why}. This was acknowledged once, so the \
-         log is left as it is and this node does not start. Restore it from its peers by the steps of \
-         docs/operating.md, \"A lost disk\", in their order, and keep the directory for examination"
+        "{file} is damaged at byte {offset} (frame {sequence}): {why}. What this member promised and stored \
+         there cannot be told from the rest of the log, so the log is left as it is and this member does not \
+         start. Keep a copy of the directory for examination, then let the peers restore it: start this \
+         member with --replace-lost-disk (docs/operating.md, \"A lost disk\")"
     )]
     Damaged {
         /// The file.
@@ -94,9 +96,9 @@ pub enum WalError {
     /// Neither copy of the superblock can be read, or there is none although there is a log. Nothing was
     /// changed.
     #[error(
-        "the superblock {file} cannot be trusted: {why}. This node does not start. Restore it from its \
-         peers by the steps of docs/operating.md, \"A lost disk\", in their order, and keep the directory for \
-         examination"
+        "the superblock {file} cannot be trusted: {why}. This member does not start. Keep a copy of the \
+         directory for examination, then let the peers restore it: start this member with \
+         --replace-lost-disk (docs/operating.md, \"A lost disk\")"
     )]
     Superblock {
         /// The file.

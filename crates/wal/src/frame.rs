@@ -1,4 +1,4 @@
-//! The 32-byte header of a frame, and what makes it valid at one place only.
+//! The 40-byte header of a frame, and what makes it valid at one place only.
 //!
 //! The layout is in the crate's essay. This module knows bytes and checksums; it does no input or output and
 //! cannot panic on any input.
@@ -9,7 +9,7 @@ use bytes::Bytes;
 pub const SECTOR: u64 = 512;
 
 /// The bytes of a header.
-pub const HEADER_BYTES: usize = 32;
+pub const HEADER_BYTES: usize = 40;
 
 /// No frame may have a longer payload; far above what a host batches, and far below what a u32 holds.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 30;
@@ -74,6 +74,10 @@ pub struct Header {
     pub length: u32,
     /// The payload's checksum.
     pub payload: u32,
+    /// The length in bytes of the summary between header and payload.
+    pub summary_length: u32,
+    /// The summary's own checksum: it can be read where the payload cannot.
+    pub summary: u32,
 }
 
 impl Header {
@@ -86,6 +90,8 @@ impl Header {
         bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[24..28].copy_from_slice(&generation(place).to_le_bytes());
         bytes[28..32].copy_from_slice(&self.kind.code().to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.summary_length.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.summary.to_le_bytes());
         let sum = checksum(&bytes, place);
         bytes[0..4].copy_from_slice(&sum.to_le_bytes());
         (bytes, sum)
@@ -109,25 +115,27 @@ impl Header {
             previous: u32_at(8),
             length: u32_at(12),
             payload: u32_at(4),
+            summary_length: u32_at(32),
+            summary: u32_at(36),
         };
         Some((header, sum))
     }
 
     /// The bytes the whole frame takes, with its padding.
     pub fn span(&self) -> u64 {
-        span(self.length as usize)
+        span(u64::from(self.summary_length) + u64::from(self.length))
     }
 }
 
-/// The bytes a frame with `payload` bytes takes, with its header and padding.
-pub fn span(payload: usize) -> u64 {
-    (HEADER_BYTES as u64 + payload as u64).next_multiple_of(SECTOR)
+/// The bytes a frame takes that has so many after its header, with header and padding.
+pub fn span(bytes: u64) -> u64 {
+    (HEADER_BYTES as u64 + bytes).next_multiple_of(SECTOR)
 }
 
-/// The zeros after a payload of `payload` bytes.
-pub fn padding(payload: usize) -> Bytes {
-    let zeros = span(payload) as usize - HEADER_BYTES - payload;
-    Bytes::from_static(&PADDING[..zeros])
+/// The zeros after them.
+pub fn padding(bytes: u64) -> Bytes {
+    let zeros = span(bytes) - HEADER_BYTES as u64 - bytes;
+    Bytes::from_static(&PADDING[..zeros as usize])
 }
 
 /// The checksum of a payload in pieces.
@@ -156,7 +164,15 @@ mod tests {
     const PLACE: Place = Place { salt: 7, segment: 3, offset: 1024 };
 
     fn header() -> Header {
-        Header { kind: Kind::Operations, sequence: 1 << 40 | 9, previous: 5, length: 700, payload: 11 }
+        Header {
+            kind: Kind::Operations,
+            sequence: 1 << 40 | 9,
+            previous: 5,
+            length: 700,
+            payload: 11,
+            summary_length: 104,
+            summary: 13,
+        }
     }
 
     #[test]
@@ -171,7 +187,7 @@ mod tests {
         ] {
             assert_eq!(Header::decode(&bytes, elsewhere), None, "{elsewhere:?}");
         }
-        assert_eq!(Header::decode(&bytes[..31], PLACE), None, "too short");
+        assert_eq!(Header::decode(&bytes[..39], PLACE), None, "too short");
     }
 
     #[test]
@@ -186,10 +202,10 @@ mod tests {
 
     #[test]
     fn a_frame_fills_whole_sectors() {
-        for payload in [0, 1, 479, 480, 481, 992, 993] {
-            let whole = HEADER_BYTES + payload + padding(payload).len();
-            assert_eq!(whole as u64, span(payload));
-            assert!(whole.is_multiple_of(512) && whole - payload < 512 + HEADER_BYTES, "{payload}");
+        for bytes in [0, 1, 471, 472, 473, 984, 985] {
+            let whole = HEADER_BYTES as u64 + bytes + padding(bytes).len() as u64;
+            assert_eq!(whole, span(bytes));
+            assert!(whole.is_multiple_of(512) && whole - bytes < 512 + HEADER_BYTES as u64, "{bytes}");
         }
     }
 

@@ -2,15 +2,16 @@
 //! acknowledged.
 //!
 //! One log serves all the groups of a node. What the consensus cores ask to be written ([`WriteOp`]) is
-//! buffered by [`Wal::append`] and made durable by [`Wal::commit`]: everything waiting becomes *one* frame,
-//! with one vectored write and one fdatasync (group commit). Everything else in this crate exists for the
-//! day after: to find again, after a crash, exactly what had been acknowledged, and to say so when that is
-//! impossible.
+//! buffered by [`Wal::append`] and made durable by [`Wal::commit`]: everything waiting becomes *one*
+//! frame, with one vectored write and one fdatasync (group commit). Everything else in this crate exists
+//! for the day after: to find again, after a crash, exactly what had been acknowledged, and to say so
+//! when that is impossible.
 //!
 //! # Files
 //!
 //! All live in one flat directory, reached through the [`Disk`] trait: [`RealDisk`] in production,
-//! [`MemoryDisk`] in tests and in the simulator, where unsynced sectors can be lost, kept or torn at will.
+//! [`MemoryDisk`] in tests and in the simulator, where unsynced sectors can be lost, kept or torn at
+//! will.
 //!
 //! | name | what it is |
 //! |---|---|
@@ -18,12 +19,12 @@
 //! | `wal-NNNNNNNNNNNNNNNN.log` | a segment, by its number in hexadecimal, from 1 without gaps |
 //! | `wal-next.tmp`, `superblock.tmp` | a file being made; meaningless after a crash, removed at open |
 //!
-//! A segment is allocated and zero-filled to its full length before its first use, so that an fdatasync has
-//! data to write and no metadata. Its number is its *generation*: a segment whose entries have all been
-//! purged is renamed to the next number and used again with its old bytes in it, and since every frame's
-//! checksum covers the segment's number and the frame's offset, none of those old bytes can pass for a
-//! frame of the new generation. For the same reason a write that the disk put in the wrong place is
-//! noticed.
+//! A segment is allocated and zero-filled to its full length before its first use, so that an fdatasync
+//! has data to write and no metadata. Its number is its *generation*: a segment whose entries have all
+//! been purged is renamed to the next number and used again with its old bytes in it, and since every
+//! frame's checksum covers the segment's number and the frame's offset, none of those old bytes can pass
+//! for a frame of the new generation. For the same reason a write that the disk put in the wrong place
+//! is noticed.
 //!
 //! # A frame
 //!
@@ -33,21 +34,29 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 0..4 | header checksum, over a salt (from the identity), segment number, offset, bytes 4..32 |
+//! | 0..4 | header checksum, over a salt (from the identity), segment number, offset, bytes 4..40 |
 //! | 4..8 | payload checksum |
 //! | 8..12 | header checksum of the frame before this one (the chain) |
 //! | 12..16 | payload length |
 //! | 16..24 | sequence: 1 for the log's first frame, then one more each |
 //! | 24..28 | generation: the low half of the segment's number |
 //! | 28..32 | kind: 1 start, 2 operations, 3 seal |
-//! | 32.. | payload, then zeros up to the sector boundary |
+//! | 32..36, 36..40 | summary length, summary checksum |
+//! | 40.. | summary, payload, then zeros up to the sector boundary |
 //!
-//! - *Start* is the first frame of every segment. Its payload is the segment's length in bytes (u64), a
-//!   count (u32), then per group its number (u32), promised [`Ballot`](quorate_protocol::Ballot), base
-//!   [`LogId`](quorate_protocol::LogId) and last index (u64): what earlier segments said of promises and
-//!   bases is no longer needed. It is synced on its own before anything follows it.
+//! - *Start* is the first frame of every segment. Its payload is the segment's length in bytes (u64). It
+//!   is written together with a seal and synced before anything follows it.
 //! - *Operations* carry, until the payload ends: group (u32), count (u32), that many [`WriteOp`]s.
-//! - *Seal* is empty and has the sequence number the next frame will have; that frame overwrites it.
+//! - *Seal* has no payload, and the sequence number the next frame will have; that frame overwrites it.
+//!
+//! The *summary* tells what the groups were like just before the frame: first a sequence number (u64)
+//! and a count (u32), then per group its number (u32), promised [`Ballot`](quorate_protocol::Ballot),
+//! base [`LogId`](quorate_protocol::LogId), last index (u64), the greatest `LogId` ever held, and three
+//! numbers (u64) about entries that were replaced: the last frame that did it, the lowest index in this
+//! segment, and what a recovery made of it. A start frame tells of all groups: nothing that earlier
+//! segments said of promises and bases is needed after it. So does every other frame, while there are no
+//! more than 64 groups; with more of them a frame tells of those that the one before it changed, and the
+//! sequence number says so.
 //!
 //! # Torn, or damaged?
 //!
@@ -57,44 +66,79 @@
 //!
 //! > Frame N+1 is written only after the fdatasync of frame N has returned.
 //!
-//! So whenever an invalid frame N is followed, anywhere, by a valid *header* of a later frame of the same
-//! generation, frame N had been durable: that is [`WalError::Damaged`], nothing is truncated, and the text
-//! says to restore the node from its peers. Otherwise frame N is a torn tail. A header is proof enough: it
-//! fits its sector, and its payload may itself be torn.
+//! So whenever an invalid frame N is followed, anywhere, by a valid *header* of a later frame of the
+//! same generation, frame N had been durable, and it is damaged. Otherwise frame N is a torn tail. A
+//! header is proof enough: it fits its sector, and its payload may itself be torn.
 //!
 //! By that rule the last acknowledged frame of an idle log would have no witness. [`Wal::seal`] gives it
-//! one: an empty frame, written without waiting for the disk, after the commit that it vouches for. The
-//! subtle cases:
+//! one: a frame without operations, written without waiting for the disk, after the commit that it
+//! vouches for. The subtle cases:
 //!
-//! - *A seal lost or torn by a crash.* It has no sequence number of its own: the next frame takes its place
-//!   and number, so nothing ever depends on a seal having reached the disk.
-//! - *A crash while the next frame overwrites the seal.* Seal and header share one sector; either of them
+//! - *A seal lost or torn by a crash.* It has no sequence number of its own: the next frame takes its
+//!   place and number, so nothing ever depends on a seal having reached the disk.
+//! - *A crash while the next frame overwrites the seal.* Both headers are in one sector; either of them
 //!   is a witness for the frame before.
-//! - *A process killed between write and fdatasync* leaves a frame that is whole in the page cache but not
-//!   on the disk. Recovery therefore syncs before it lets anyone act on what it read. And a process that
-//!   ended because this very fdatasync failed leaves a frame that the kernel takes for clean although it is
-//!   not on the disk: recovery writes the last frame again, with the same bytes, before it syncs.
+//! - *A process killed between write and fdatasync* leaves a frame that is whole in the page cache but
+//!   not on the disk. Recovery therefore syncs before it lets anyone act on what it read. And a process
+//!   that ended because this very fdatasync failed leaves a frame that the kernel takes for clean
+//!   although it is not on the disk: recovery writes the last frame again, with the same bytes, before
+//!   it syncs.
 //! - *A torn frame dropped, then another crash.* Recovery puts a seal over the torn frame's header and
 //!   syncs it before anything is appended, so that sectors of two unacknowledged frames can never combine
 //!   into a valid one.
-//! - *A crash between the creation of a segment and its start frame* leaves a segment that was never used;
-//!   it is removed at open.
+//! - *A crash between the creation of a segment and its start frame* leaves a segment that was never
+//!   used; it is removed at open.
 //! - *A whole segment gone, or the start frame of one.* The superblock holds the number of the newest
-//!   segment begun, written after its start frame and before its first operations: up to that number, from
-//!   the oldest on, every segment must be there and must begin with a valid start frame. Segments leave
-//!   from the oldest on, one at a time, with the directory synced in between, and what they held must be
-//!   covered by the purged base.
-//! - *A write that the disk acknowledged and lost.* The old bytes fail the checksum or are zeros; the frame
-//!   after is the witness.
+//!   segment begun, written after its start frame and before its first operations: up to there something
+//!   had been durable. Segments leave from the oldest on, one at a time, with the directory synced in
+//!   between, and what they held must be covered by the purged base.
+//! - *A write that the disk acknowledged and lost.* The old bytes fail the checksum or are zeros; the
+//!   frame after is the witness.
 //!
 //! What cannot be told: rot in the very last frame when the node lost power before its seal reached the
-//! disk.
+//! disk, or in the last frame and its seal at once.
+//!
+//! # Reading around damage
+//!
+//! A damaged log is opened all the same if the rest of it tells two things of every group: its last
+//! promise, and the greatest entry, by (round, index), that it ever held. Then the replica neither
+//! breaks a promise nor denies an entry: [`Recovered::held`] tells it how far its log had reached, and
+//! what of it is missing comes from its peers. Recovery goes on at the first later frame with a readable
+//! summary, which tells both, and where the log began and ended. A run of damaged frames, a start frame,
+//! a whole segment: it is all the same as long as anything after it can be read. A sector that the
+//! device cannot read (EIO) is damage of the frames that touch it.
+//!
+//! What is given to the replica is always a *prefix* of what it had. Entries from before the gap are
+//! kept as far as no lost frame can have replaced them, which the summary tells too (it may tell too
+//! little, and then entries are fetched that were there). Entries from after the gap are of no use
+//! without those before, unless the caller of [`Wal::open_at`] has a state machine that is past the gap;
+//! then the log begins after that.
+//!
+//! Nothing is rewritten: the damage stays where it is, and every later start goes around it again, until
+//! its segment is purged. But what recovery made of it is recorded, in the seal it puts at the end and
+//! in the next frame's summary: from there the log goes on as if the missing entries had been cut off,
+//! but for `held`, which never goes down. So it does not matter whether the replica has refilled its
+//! log, in part or at all, when the next crash, or the next damage, comes; nor whether a sector is
+//! readable again that was not.
+//!
+//! Refused, with [`WalError::Damaged`] and the directory left as it is, is a log of which something had
+//! been durable after the last summary that can be read:
+//!
+//! - a valid header stands there, but its summary is damaged too;
+//! - the superblock knows of a segment of which nothing can be read, or the newest one is shorter than
+//!   it was;
+//! - the device cannot read where the log seems to end, and there is no seal to vouch for that.
+//!
+//! One damaged place alone (a bit, a sector, a frame) leads to none of these, except the last: a sector
+//! that can no longer be read just where the next frame would go. Refused is also what no disk does:
+//! frames that are valid and contradict each other, a log put together from two. A superblock copy that
+//! is damaged is replaced from the other.
 //!
 //! # Failure
 //!
-//! A failed write or fsync poisons the log: every later call returns the same error, and the host must end
-//! the process. After a failed fsync the kernel marks the pages clean, so trying again would "succeed"
-//! without the data being on the disk.
+//! A failed write or fsync poisons the log: every later call returns the same error, and the host must
+//! end the process. After a failed fsync the kernel marks the pages clean, so trying again would
+//! "succeed" without the data being on the disk.
 //!
 //! # How a host drives it
 //!
@@ -121,6 +165,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod damage;
 mod disk;
 mod error;
 mod frame;
@@ -130,16 +175,21 @@ mod memory_file;
 mod pool;
 mod real;
 mod recovery;
+mod replay;
+mod scrub;
 mod segment;
 mod superblock;
 mod wal;
+mod walk;
 
+pub use damage::Damage;
 pub use disk::{Disk, DiskFile};
 pub use error::WalError;
 pub use memory::{MemoryDisk, Operation, Verdict};
 pub use memory_file::MemoryFile;
 pub use pool::Preparer;
 pub use real::{RealDisk, RealFile};
+pub use replay::Missing;
 pub use superblock::Identity;
 pub use wal::{Metrics, Options, Position, Wal};
 

@@ -15,10 +15,14 @@
 //! - After a *failed* sync the sectors it should have written may be lost in a later crash even if a later
 //!   sync succeeds: the kernel has marked them clean.
 //! - Files that were open are dead: using them is an error.
+//!
+//! Besides, whoever holds the disk can flip bits ([`MemoryDisk::flip`]) and make sectors unreadable
+//! ([`MemoryDisk::spoil`]) behind the log's back.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::Disk;
@@ -247,6 +251,22 @@ impl MemoryDisk {
         let mut state = self.lock();
         let Ok(id) = state.find(file) else { return false };
         state.inodes.get_mut(&id).is_some_and(|inode| inode.flip(byte, bit))
+    }
+
+    /// Make every sector that `offsets` touch unreadable, an input/output error, until it is written again. Whether
+    /// there is any.
+    pub fn spoil(&self, file: &str, offsets: Range<u64>) -> bool {
+        let mut state = self.lock();
+        let Ok(id) = state.find(file) else { return false };
+        state.inodes.get_mut(&id).is_some_and(|inode| inode.spoil(offsets))
+    }
+
+    /// All files with their lengths in bytes, in ascending order: places to do damage to. No operation, so no hook is
+    /// asked.
+    pub fn sizes(&self) -> Vec<(String, u64)> {
+        let state = self.lock();
+        let size = |id| state.inodes.get(id).map_or(0, Inode::size);
+        state.names.iter().map(|(name, id)| (name.clone(), size(id))).collect()
     }
 
     /// A file's content as it would be read now.

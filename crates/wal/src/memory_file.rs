@@ -1,7 +1,8 @@
 //! One file of a [`MemoryDisk`](crate::MemoryDisk), and what of it would survive a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -24,6 +25,14 @@ pub(crate) struct Inode {
     unsynced: BTreeMap<u64, Vec<Sector>>,
     /// What a failed sync left behind: these sectors look clean, but the disk still has the old content.
     dropped: BTreeMap<u64, Sector>,
+    /// Sectors that cannot be read until they are written again.
+    unreadable: BTreeSet<u64>,
+}
+
+/// The sectors that so many bytes touch, of which there is one at least.
+fn sectors(offset: u64, len: u64) -> RangeInclusive<u64> {
+    let sector = SECTOR as u64;
+    offset / sector..=(offset + len.max(1) - 1) / sector
 }
 
 impl Inode {
@@ -45,9 +54,19 @@ impl Inode {
         }
     }
 
+    pub(crate) fn spoil(&mut self, offsets: Range<u64>) -> bool {
+        let end = offsets.end.min(self.size());
+        let any = offsets.start < end;
+        if any {
+            self.unreadable.extend(sectors(offsets.start, end - offsets.start));
+        }
+        any
+    }
+
     /// The same file with everything durable.
     pub(crate) fn settled(&self) -> Inode {
-        Inode { bytes: self.bytes.clone(), durable_size: self.size(), ..Inode::default() }
+        let (bytes, unreadable) = (self.bytes.clone(), self.unreadable.clone());
+        Inode { bytes, durable_size: self.size(), unreadable, ..Inode::default() }
     }
 
     fn sector(&self, number: u64) -> Sector {
@@ -69,7 +88,8 @@ impl Inode {
             return;
         }
         let (from, to) = (offset as usize, offset as usize + data.len());
-        for number in (from / SECTOR) as u64..=((to - 1) / SECTOR) as u64 {
+        for number in sectors(offset, data.len() as u64) {
+            self.unreadable.remove(&number);
             let before = self.sector(number);
             let past = self.unsynced.entry(number).or_default();
             // Written again after a failed sync: the disk may still have what it had before that sync.
@@ -155,6 +175,9 @@ impl DiskFile for MemoryFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.on_inode(Operation::Read, offset, |inode, _| {
+            if inode.unreadable.range(sectors(offset, buffer.len() as u64)).next().is_some() {
+                return Err(io_error());
+            }
             let from = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
             let content = inode.bytes.get(from..).and_then(|rest| rest.get(..buffer.len()));
             buffer.copy_from_slice(content.ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::GroupId;
 use crate::disk::DiskFile;
 use crate::error::WalError;
+use crate::frame::SECTOR;
 use crate::groups::{Change, Tracks};
 
 /// A segment that is being made.
@@ -53,7 +54,7 @@ impl Segment {
     ) {
         let mut newest_first = segments.rev();
         match change {
-            Change::Append { last } => {
+            Change::Append { last, .. } => {
                 let Some(active) = newest_first.next() else { return };
                 let highest = active.highest.entry(group).or_default();
                 *highest = (*highest).max(last.0);
@@ -68,27 +69,45 @@ impl Segment {
 }
 
 /// Reads a segment front to back in large pieces.
-pub struct Window<'a, F> {
-    file: &'a F,
+///
+/// Sectors that the device cannot read are taken for zeros, so that the frames in them fail their checksums
+/// like any other damaged ones; what was unreadable is remembered, for it must not pass for the log's end.
+pub struct Window<F> {
+    file: F,
     path: String,
     size: u64,
     start: u64,
     bytes: Vec<u8>,
+    /// Offsets of the sectors that cannot be read.
+    unreadable: Vec<u64>,
 }
 
 /// How much is read at a time.
 const WINDOW_BYTES: u64 = 1 << 20;
 
-impl<'a, F: DiskFile> Window<'a, F> {
+/// With more unreadable sectors than this in one segment the device is given up.
+const UNREADABLE_SECTORS: usize = 256;
+
+impl<F: DiskFile> Window<F> {
     /// Over all of `file`, which messages call `path`.
-    pub fn new(file: &'a F, path: String) -> Result<Self, WalError> {
+    pub fn new(file: F, path: String) -> Result<Self, WalError> {
         let size = file.size().map_err(|error| WalError::io("read the size of", path.clone(), error))?;
-        Ok(Window { file, path, size, start: 0, bytes: Vec::new() })
+        Ok(Window { file, path, size, start: 0, bytes: Vec::new(), unreadable: Vec::new() })
     }
 
     /// The file's length in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The file.
+    pub fn into_file(self) -> F {
+        self.file
+    }
+
+    /// Whether any sector from `offset` on, `len` bytes, could not be read.
+    pub fn is_unreadable(&self, offset: u64, len: u64) -> bool {
+        self.unreadable.iter().any(|sector| sector + SECTOR > offset && *sector < offset.saturating_add(len))
     }
 
     /// `len` bytes from `offset` on; none if the file ends before.
@@ -98,13 +117,41 @@ impl<'a, F: DiskFile> Window<'a, F> {
             let take = len.max(WINDOW_BYTES).min(self.size - offset);
             self.bytes.resize(take as usize, 0);
             self.start = offset;
-            self.file
-                .read_at(&mut self.bytes, offset)
-                .map_err(|error| WalError::io("read", self.path.clone(), error))?;
+            match self.file.read_at(&mut self.bytes, offset) {
+                Err(error) if is_unreadable(&error) => self.by_sectors()?,
+                other => other.map_err(|error| WalError::io("read", self.path.clone(), error))?,
+            }
         }
         let from = (offset - self.start) as usize;
         Ok(self.bytes.get(from..from + len as usize))
     }
+
+    /// Fill the window again, sector by sector.
+    fn by_sectors(&mut self) -> Result<(), WalError> {
+        let mut at = 0;
+        while at < self.bytes.len() {
+            let offset = self.start + at as u64;
+            let len = ((SECTOR - offset % SECTOR) as usize).min(self.bytes.len() - at);
+            let piece = &mut self.bytes[at..at + len];
+            if let Err(error) = self.file.read_at(piece, offset) {
+                piece.fill(0);
+                if !is_unreadable(&error) || self.unreadable.len() >= UNREADABLE_SECTORS {
+                    return Err(WalError::io("read", self.path.clone(), error));
+                }
+                let sector = offset - offset % SECTOR;
+                if !self.unreadable.contains(&sector) {
+                    self.unreadable.push(sector);
+                }
+            }
+            at += len;
+        }
+        Ok(())
+    }
+}
+
+/// Whether this is a device's word about some sectors, and not about the whole of it.
+pub fn is_unreadable(error: &std::io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
 }
 
 #[cfg(test)]

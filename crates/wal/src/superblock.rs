@@ -17,12 +17,13 @@
 
 use bytes::Bytes;
 
+use crate::damage::Damage;
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
-use crate::segment;
+use crate::segment::{self, is_unreadable};
 
 /// The format this program writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"QUORATE\0";
 const BYTES: usize = 512;
@@ -126,6 +127,8 @@ pub struct Superblock<D> {
     exists: [bool; 2],
     /// Whether a copy was lost, so that `newest` may be one behind.
     pub doubtful: bool,
+    /// That copy.
+    pub damage: Option<Damage>,
 }
 
 impl<D: Disk> Superblock<D> {
@@ -144,11 +147,12 @@ impl<D: Disk> Superblock<D> {
         match copies.into_iter().max_by_key(|copy| copy.counter) {
             Some(current) => {
                 let doubtful = !all && current.newest > 0;
-                Ok(Some(Superblock { disk: disk.clone(), current, exists, doubtful }))
+                let damage = doubtful.then(|| lost(disk, &current, exists));
+                Ok(Some(Superblock { disk: disk.clone(), current, exists, doubtful, damage }))
             }
             None if exists != [false; 2] => Err(WalError::Superblock {
                 file: disk.path(FILES[usize::from(exists[1])]),
-                why: "no copy of it has a valid checksum".into(),
+                why: "no copy of it can be read and has a valid checksum".into(),
             }),
             None if files.iter().any(|file| segment::number_of(file).is_some()) => {
                 Err(WalError::Superblock {
@@ -170,7 +174,8 @@ impl<D: Disk> Superblock<D> {
             return Ok(found);
         }
         let current = Copy { counter: 0, newest: 0, identity: identity.clone() };
-        let mut made = Superblock { disk: disk.clone(), current, exists: [false; 2], doubtful: false };
+        let (exists, disk) = ([false; 2], disk.clone());
+        let mut made = Superblock { disk, current, exists, doubtful: false, damage: None };
         made.save(0)?;
         Ok(made)
     }
@@ -210,6 +215,14 @@ impl<D: Disk> Superblock<D> {
     }
 }
 
+/// What is to be said of the copy that is not `valid`.
+fn lost<D: Disk>(disk: &D, valid: &Copy, exists: [bool; 2]) -> Damage {
+    let slot = usize::from(valid.counter.is_multiple_of(2));
+    let why = if exists[slot] { "it cannot be read or has no valid checksum" } else { "it is missing" };
+    let why = format!("{why}; the other copy has been used, and this one is written anew");
+    Damage { file: disk.path(FILES[slot]), offset: 0, sequence: 0, frames: 0, why }
+}
+
 /// One copy, if it is valid.
 fn read<D: Disk>(disk: &D, file: &str) -> Result<Option<Copy>, WalError> {
     let fail = |error| WalError::io("read", disk.path(file), error);
@@ -218,6 +231,9 @@ fn read<D: Disk>(disk: &D, file: &str) -> Result<Option<Copy>, WalError> {
     if handle.size().map_err(fail)? < BYTES as u64 {
         return Ok(None);
     }
-    handle.read_at(&mut bytes, 0).map_err(fail)?;
+    match handle.read_at(&mut bytes, 0) {
+        Err(error) if is_unreadable(&error) => return Ok(None),
+        other => other.map_err(fail)?,
+    }
     Copy::decode(&bytes).map_err(|found| WalError::Version { file: disk.path(file), found, known: VERSION })
 }

@@ -5,19 +5,22 @@
 //! always has room for one more seal;
 //! 4. after an error of a write or a sync nothing is written ever again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use quorate_protocol::codec::{Encode, Writer};
-use quorate_protocol::{Recovered, WriteOp};
+use quorate_protocol::codec::Writer;
+use quorate_protocol::{LogId, Recovered, WriteOp};
 
 use crate::GroupId;
+use crate::damage::Damage;
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
-use crate::frame::{Header, Kind, MAX_PAYLOAD_BYTES, Place, SECTOR, padding, payload_checksum, span};
-use crate::groups::{Change, Start, Tracks, encode_operations};
+use crate::frame::{Kind, MAX_PAYLOAD_BYTES, Place, SECTOR, padding, span};
+use crate::groups::{Change, Summary, Track, Tracks, encode_operations};
 use crate::pool::{Prepared, Preparer};
-use crate::recovery::{Found, Tip, clear, recover, seal, settle};
+use crate::recovery::{Found, Tip, clear, frame, recover, seal, settle};
+use crate::replay::Missing;
+use crate::scrub::Cursor;
 use crate::segment::{Segment, file_name};
 use crate::superblock::{Identity, Superblock};
 
@@ -78,20 +81,26 @@ struct Flight {
 
 /// A node's write-ahead log. See the crate's essay.
 pub struct Wal<D: Disk> {
-    disk: D,
-    salt: u32,
+    pub(crate) disk: D,
+    pub(crate) salt: u32,
     superblock: Superblock<D>,
     pool: Preparer<D>,
-    segments: VecDeque<Segment>,
+    pub(crate) segments: VecDeque<Segment>,
     /// The last of `segments`.
     file: D::File,
     /// After the last durable frame.
-    tip: Tip,
+    pub(crate) tip: Tip,
     sealed: bool,
     ahead: Tracks,
     behind: Tracks,
     changes: Vec<(GroupId, Change)>,
+    /// The last durable frame's number and the groups it changed; unknown after a recovery.
+    recent: Option<(u64, BTreeSet<GroupId>)>,
     buffer: Writer,
+    pub(crate) damage: Vec<Damage>,
+    missing: Vec<Missing>,
+    /// Where the next [`scrub`](Self::scrub) goes on.
+    pub(crate) cursor: Cursor,
     flight: Option<Flight>,
     poison: Option<WalError>,
     metrics: Metrics,
@@ -103,18 +112,32 @@ impl<D: Disk> Wal<D> {
         Ok(Superblock::load(disk)?.map(|superblock| superblock.identity().clone()))
     }
 
-    /// Open the log, or make one if the directory holds none, and give what each group finds in it.
-    ///
-    /// [`Recovered::applied`] is left at its default. All that is returned is durable.
+    /// [`open_at`](Self::open_at), of groups whose state machines nothing is known of.
     pub fn open(
         disk: D,
         options: Options,
         identity: &Identity,
     ) -> Result<(Self, BTreeMap<GroupId, Recovered>), WalError> {
+        Self::open_at(disk, options, identity, &BTreeMap::new())
+    }
+
+    /// Open the log, or make one if the directory holds none, and give what each group finds in it.
+    ///
+    /// What is damaged is read around, see [`damage`](Self::damage) and [`missing`](Self::missing), or the log is
+    /// refused. `applied` says where the groups' state machines stand durably: entries that cannot be read are not
+    /// missing if all of them are before that, and the log then begins after it.
+    ///
+    /// [`Recovered::applied`] and [`Recovered::membership`] are left at their defaults. All that is returned is durable.
+    pub fn open_at(
+        disk: D,
+        options: Options,
+        identity: &Identity,
+        applied: &BTreeMap<GroupId, LogId>,
+    ) -> Result<(Self, BTreeMap<GroupId, Recovered>), WalError> {
         let segment_bytes = options.segment_bytes.next_multiple_of(SECTOR).max(4 * SECTOR);
         let salt = identity.salt();
         let superblock = Superblock::open(&disk, identity)?;
-        let found = recover(&disk, salt, superblock.newest(), superblock.doubtful)?;
+        let found = recover(&disk, salt, superblock.newest(), superblock.doubtful, applied)?;
         let next = found.as_ref().map_or(1, |found| found.tip.segment + 1);
         let pool = Preparer::new(disk.clone(), segment_bytes, options.spares, next);
         let (found, fresh) = match found {
@@ -124,6 +147,8 @@ impl<D: Disk> Wal<D> {
             }
             None => (begin(&disk, &pool)?, true),
         };
+        let mut damage = found.damage;
+        damage.extend(superblock.damage.clone());
         let mut wal = Wal {
             disk,
             salt,
@@ -136,6 +161,10 @@ impl<D: Disk> Wal<D> {
             ahead: found.tracks.clone(),
             behind: found.tracks,
             changes: Vec::new(),
+            recent: None,
+            damage,
+            missing: found.missing,
+            cursor: Cursor::default(),
             buffer: Writer::new(),
             flight: None,
             poison: None,
@@ -164,7 +193,7 @@ impl<D: Disk> Wal<D> {
                 return Err(WalError::Refused { group, what });
             }
             if let Some(change) = Change::of(op) {
-                track.apply(change);
+                track.apply(change, self.tip.sequence);
                 self.changes.push((group, change));
             }
         }
@@ -198,12 +227,14 @@ impl<D: Disk> Wal<D> {
         let Some(flight) = self.flight.take() else { return Ok(()) };
         let synced = self.file.sync().map_err(|error| WalError::sync(self.path(), error));
         self.poisoned(synced)?;
+        let sequence = self.tip.sequence;
         self.tip = flight.tip;
+        self.recent = Some((sequence, flight.changes.iter().map(|(group, _)| *group).collect()));
         self.metrics.commits += 1;
         self.metrics.payload_bytes += flight.payload_bytes;
         let mut moved = false;
         for (group, change) in flight.changes {
-            self.behind.entry(group).or_default().apply(change);
+            self.behind.entry(group).or_default().apply(change, sequence);
             Segment::note(self.segments.iter_mut(), group, change);
             moved |= matches!(change, Change::Reset(_) | Change::Purge(_));
         }
@@ -221,14 +252,13 @@ impl<D: Disk> Wal<D> {
         if self.sealed || self.flight.is_some() {
             return Ok(());
         }
-        let written = self
-            .file
-            .write_at(&seal(self.salt, self.tip), self.tip.offset)
-            .map_err(|error| WalError::write(self.path(), error));
+        let seal = seal(self.salt, self.tip, &self.summary());
+        let written =
+            self.file.write_at(&seal, self.tip.offset).map_err(|error| WalError::write(self.path(), error));
         self.poisoned(written)?;
         self.sealed = true;
         self.metrics.seals += 1;
-        self.metrics.written_bytes += SECTOR;
+        self.metrics.written_bytes += seal.iter().map(|part| part.len() as u64).sum::<u64>();
         Ok(())
     }
 
@@ -251,6 +281,19 @@ impl<D: Disk> Wal<D> {
     /// [`Preparer::prepare_next`], here and now.
     pub fn prepare_next(&self) -> Result<(), WalError> {
         self.pool.prepare_next()
+    }
+
+    /// The places that could not be read when the log was opened, and those that [`scrub`](Self::scrub) has found
+    /// since. For a warning: what matters of the former is made good already or named by
+    /// [`missing`](Self::missing).
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// The entries that were lost by it, as far as this start is the first to find that. It is for the replicas to
+    /// get them again; [`Recovered::held`] tells them, at this start and every later one.
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// Where the log ends.
@@ -288,7 +331,7 @@ impl<D: Disk> Wal<D> {
         self.disk.path(&file_name(self.tip.segment))
     }
 
-    fn healthy(&self) -> Result<(), WalError> {
+    pub(crate) fn healthy(&self) -> Result<(), WalError> {
         self.poison.clone().map_or(Ok(()), Err)
     }
 
@@ -307,8 +350,9 @@ impl<D: Disk> Wal<D> {
                 format!("one commit of {payload_bytes} bytes; no more than {MAX_PAYLOAD_BYTES} are possible");
             return Err(WalError::write(self.path(), std::io::Error::other(why)));
         }
-        if !self.has_room(self.tip.offset, span(payload_bytes)) {
-            self.roll(span(payload_bytes))?;
+        let bytes = span(self.summary_bytes() + payload_bytes as u64);
+        if !self.has_room(self.tip.offset, bytes) {
+            self.roll(bytes)?;
         }
         let parts = std::mem::take(&mut self.buffer).into_segments();
         let tip = self.put(Kind::Operations, parts)?;
@@ -317,27 +361,45 @@ impl<D: Disk> Wal<D> {
         Ok(())
     }
 
+    /// What the next frame tells of the groups.
+    fn summary(&self) -> Summary {
+        Summary::brief(&self.behind, self.recent.as_ref())
+    }
+
+    /// The bytes of the longest summary that the next frame, or the seal after it, may have.
+    fn summary_bytes(&self) -> u64 {
+        let changed: BTreeSet<GroupId> = self.changes.iter().map(|(group, _)| *group).collect();
+        let recent = self.recent.as_ref().map(|(_, groups)| groups.len());
+        let frame = Summary::brief_bytes(self.behind.len(), recent);
+        frame.max(Summary::brief_bytes(self.ahead.len(), Some(changed.len())))
+    }
+
     /// Whether the current segment takes `bytes` at `offset`, and a seal after it.
     fn has_room(&self, offset: u64, bytes: u64) -> bool {
         let size = self.segments.back().map_or(0, |segment| segment.size);
-        offset + bytes + SECTOR <= size
+        offset + bytes + span(self.summary_bytes()) <= size
     }
 
-    /// Write one frame at the tip; the tip once it is durable.
+    /// Write one frame at the tip; the tip once it is durable. A start frame is written with a seal after it.
     fn put(&mut self, kind: Kind, payload: Vec<Bytes>) -> Result<Tip, WalError> {
-        let Tip { segment, offset, sequence, previous } = self.tip;
-        let length: usize = payload.iter().map(Bytes::len).sum();
-        let payload_sum = payload_checksum(&payload);
-        let header = Header { kind, sequence, previous, length: length as u32, payload: payload_sum };
-        let (bytes, sum) = header.encode(Place { salt: self.salt, segment, offset });
-        let mut parts = Vec::with_capacity(payload.len() + 2);
-        parts.push(Bytes::copy_from_slice(&bytes));
+        let Tip { segment, offset, sequence, .. } = self.tip;
+        // A segment can be read without those before it only if it tells of all groups.
+        let summary = if kind == Kind::Start { Summary::all(&self.behind) } else { self.summary() };
+        let place = Place { salt: self.salt, segment, offset };
+        let (bytes, summary_bytes, (header, sum)) = frame(place, kind, self.tip, &summary, &payload);
+        let after = u64::from(header.summary_length) + u64::from(header.length);
+        let tip = Tip { segment, offset: offset + header.span(), sequence: sequence + 1, previous: sum };
+        let mut parts = Vec::with_capacity(payload.len() + 3);
+        parts.extend([bytes, summary_bytes]);
         parts.extend(payload);
-        parts.push(padding(length));
+        parts.push(padding(after));
+        if kind == Kind::Start {
+            parts.extend(seal(self.salt, tip, &summary));
+        }
         self.file.write_at(&parts, offset).map_err(|error| WalError::write(self.path(), error))?;
-        self.sealed = false;
-        self.metrics.written_bytes += header.span();
-        Ok(Tip { segment, offset: offset + header.span(), sequence: sequence + 1, previous: sum })
+        self.sealed = kind == Kind::Start;
+        self.metrics.written_bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        Ok(tip)
     }
 
     /// Change to the next segment, which must take a frame of `bytes`.
@@ -345,7 +407,8 @@ impl<D: Disk> Wal<D> {
         let (prepared, waited) = self.pool.take()?;
         self.metrics.segments_waited_for += u64::from(waited);
         let Prepared { number, file, mut size } = prepared;
-        let needed = span(self.start_payload(size).len()) + bytes + SECTOR;
+        let start = span(Summary::all(&self.behind).to_bytes().len() as u64 + 8);
+        let needed = start + bytes.max(start) + span(self.summary_bytes());
         if needed > size {
             // A frame longer than a segment gets one of its own length.
             let path = || self.disk.path(&file_name(number));
@@ -361,20 +424,17 @@ impl<D: Disk> Wal<D> {
         Ok(())
     }
 
-    fn start_payload(&self, size: u64) -> Writer {
-        let mut payload = Writer::new();
-        Start { size, groups: self.behind.clone() }.encode(&mut payload);
-        payload
-    }
-
     /// Begin the current segment: start frame durable, then the superblock that tells of it, then anything
     /// else.
     fn start_segment(&mut self) -> Result<(), WalError> {
-        let size = self.segments.back().map_or(0, |segment| segment.size);
-        let payload = self.start_payload(size).into_segments();
-        let tip = self.put(Kind::Start, payload)?;
+        let mut payload = Writer::new();
+        payload.u64(self.segments.back().map_or(0, |segment| segment.size));
+        let sequence = self.tip.sequence;
+        let tip = self.put(Kind::Start, payload.into_segments())?;
         self.file.sync().map_err(|error| WalError::sync(self.path(), error))?;
         self.tip = tip;
+        self.behind.values_mut().for_each(Track::begin_segment);
+        self.recent = Some((sequence, BTreeSet::new()));
         self.superblock.save(tip.segment)
     }
 
@@ -399,5 +459,7 @@ fn begin<D: Disk>(disk: &D, pool: &Preparer<D>) -> Result<Found<D>, WalError> {
         last: 0,
         tracks: Tracks::new(),
         recovered: BTreeMap::new(),
+        damage: Vec::new(),
+        missing: Vec::new(),
     })
 }

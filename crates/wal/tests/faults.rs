@@ -80,7 +80,20 @@ fn poisoned_for_ever(disk: &MemoryDisk, mut wal: Wal<MemoryDisk>, error: &WalErr
 fn survives(operation: Operation, nth: u64, verdict: Verdict, pick: fn(u64) -> u64) -> Option<WalError> {
     let disk = MemoryDisk::new();
     let (mut durable, mut ahead) = (Model::new(), Model::new());
-    disk.strike(operation, nth, verdict);
+    if (operation, verdict) == (Operation::Read, Verdict::IoError) {
+        // A sector that can be read when tried again is no failure.
+        let mut left = nth;
+        disk.set_hook(move |seen, _, _| match (seen, left) {
+            (Operation::Read, 0) => Verdict::IoError,
+            (Operation::Read, _) => {
+                left -= 1;
+                Verdict::Pass
+            }
+            _ => Verdict::Pass,
+        });
+    } else {
+        disk.strike(operation, nth, verdict);
+    }
     let error = life(&disk, &mut durable, &mut ahead).err();
     disk.clear_hook();
     if error.is_some() && verdict != Verdict::Halt {
@@ -121,6 +134,9 @@ fn kind_fits(operation: Operation, verdict: Verdict, error: &WalError) {
     let fits = match (verdict, operation) {
         (Verdict::NoSpace, _) => matches!(error, WalError::NoSpace { .. }),
         (_, Operation::Write) => matches!(error, WalError::Write { .. }),
+        (Verdict::IoError, Operation::Read) => {
+            matches!(error, WalError::Io { .. } | WalError::Damaged { .. } | WalError::Superblock { .. })
+        }
         (_, Operation::Sync | Operation::SyncDir) => matches!(error, WalError::Sync { .. }),
         _ => matches!(error, WalError::Io { .. }),
     };

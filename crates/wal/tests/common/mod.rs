@@ -73,6 +73,17 @@ pub fn small_log(commits: u64, sealed: bool) -> (MemoryDisk, Vec<Model>) {
 /// The obvious meaning of an operation.
 pub fn apply(model: &mut Model, group: GroupId, op: &WriteOp) {
     let state = model.entry(group).or_default();
+    let mut hold = |id: LogId| {
+        if (id.ballot.round, id.index) > (state.held.ballot.round, state.held.index) {
+            state.held = id;
+        }
+    };
+    match op {
+        WriteOp::Append(entries) => entries.iter().for_each(|entry| hold(entry.id)),
+        WriteOp::Reset { id } => hold(*id),
+        WriteOp::Purge { id } if id.index > state.base.index => hold(*id),
+        _ => {}
+    }
     match op {
         WriteOp::Meta { promised } => state.promised = *promised,
         WriteOp::Append(entries) => {
@@ -104,4 +115,104 @@ impl Choices {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % n.max(1)
     }
+}
+
+/// Every file's content.
+pub fn contents(disk: &MemoryDisk) -> Vec<(String, Vec<u8>)> {
+    let files = disk.list().unwrap().into_iter();
+    files.map(|file| (file.clone(), disk.content(&file).unwrap())).collect()
+}
+
+/// How much of what had been durable was found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// All.
+    Whole,
+    /// Promises, and how far the log reached; and the log up to some entry.
+    Less,
+}
+
+/// What was found around damage must be true: the same promises, the same last entry ever held, and of the
+/// entries a prefix. What is named missing must be what is missing.
+pub fn judge(wal: &Wal<MemoryDisk>, found: &Model, durable: &Model, at: &str) -> Outcome {
+    let mut outcome = Outcome::Whole;
+    assert!(found.keys().eq(durable.keys()), "{at}");
+    for (group, state) in durable {
+        let seen = &found[group];
+        assert_eq!((seen.promised, seen.held, seen.base), (state.promised, state.held, state.base), "{at}");
+        let prefix = state.entries.get(..seen.entries.len());
+        assert_eq!(prefix, Some(&seen.entries[..]), "not a prefix {at}");
+        let lost = state.entries.get(seen.entries.len()).map(|entry| entry.id.index);
+        let missing = wal.missing().iter().find(|missing| missing.group == *group);
+        assert_eq!(missing.map(|missing| missing.first), lost, "{at}");
+        if let Some(missing) = missing {
+            assert_eq!(Some(missing.last), state.entries.last().map(|entry| entry.id.index), "{at}");
+            assert!(!wal.damage().is_empty(), "{at}");
+            outcome = Outcome::Less;
+        }
+    }
+    outcome
+}
+
+/// Append what is missing, as a replica does that gets it from its peers, a few entries at a time.
+pub fn refill(wal: &mut Wal<MemoryDisk>, found: &Model, durable: &Model) {
+    for (group, state) in durable {
+        for entries in state.entries[found[group].entries.len()..].chunks(2) {
+            wal.append(*group, &[WriteOp::Append(entries.to_vec())]).unwrap();
+            wal.commit().unwrap();
+        }
+    }
+}
+
+/// The log must be refused, and opening must have changed nothing.
+pub fn refused(disk: &MemoryDisk) -> (String, u64, u64, String) {
+    let before = contents(disk);
+    match open(disk).map(|(_, found)| found) {
+        Err(WalError::Damaged { file, offset, sequence, why }) => {
+            assert_eq!(contents(disk), before, "a refused log is left as it is");
+            (file, offset, sequence, why)
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The log must be read around its damage; what is said of it, and how much of `durable` is found. What is
+/// missing can be appended again, and then all is there, at once and after one more start.
+pub fn around(disk: &MemoryDisk, durable: &Model) -> (String, Outcome) {
+    let (mut wal, found) = open(disk).unwrap();
+    let said: Vec<String> = wal.damage().iter().map(ToString::to_string).collect();
+    let said = said.join("\n");
+    let outcome = judge(&wal, &found, durable, &said);
+    refill(&mut wal, &found, durable);
+    drop(wal);
+    let (wal, found) = open(disk).unwrap();
+    assert_eq!(&found, durable, "after the refill of {said}");
+    assert!(wal.missing().is_empty());
+    (said, outcome)
+}
+
+/// A log over several segments with two groups, a purge, a reset and entries replaced; what it holds before
+/// and after its last frame.
+pub fn long_log() -> (MemoryDisk, Model, Model) {
+    let disk = MemoryDisk::new();
+    let (mut wal, mut model) = open(&disk).unwrap();
+    let mut before = model.clone();
+    let mut index = 0;
+    while wal.position().segment < 4 {
+        index += 1;
+        before = model.clone();
+        let mut ops = vec![append(1, index..=index, 300)];
+        match index {
+            4 => ops.push(purge(1, 2)),
+            7 => ops = vec![append(2, 6..=7, 20)],
+            _ => {}
+        }
+        let other = if index == 6 { reset(2, 7) } else { promise(index) };
+        for (group, ops) in [(1, ops), (2, vec![other])] {
+            wal.append(group, &ops).unwrap();
+            ops.iter().for_each(|op| apply(&mut model, group, op));
+        }
+        wal.commit().unwrap();
+    }
+    (disk, before, model)
 }
