@@ -1,9 +1,11 @@
 //! Which core is measured, and with which rules.
 //!
-//! The papers measured Raft's basic algorithm: a follower whose timeout passes begins a term at once, and timeouts are
-//! drawn from an interval that each experiment chooses. Ours asks first whether it could win (dissertation §9.6), and
-//! draws from once to twice its shortest timeout. Both are methods of [`Rules`], so the very same core can be
-//! measured in the papers' way and in its own. This is the one file of this crate that names the protocol.
+//! The papers measured Raft's basic algorithm: a follower whose timeout passes begins a term at once;
+//! refusing a vote does not prolong its own wait; and timeouts are drawn from an interval that each
+//! experiment chooses. Ours asks first whether it could win (dissertation §9.6), waits anew whenever a later
+//! term begins, and draws from once to twice its shortest timeout. All three are methods of [`Rules`], so the
+//! very same core can be measured in the papers' way and in its own. This is the one file of this crate that
+//! names the protocol.
 
 use quorate_protocol::{
     Ballot, Config, Consensus, Entry, EntryKind, Index, LogId, NodeId, Random, Recovered,
@@ -13,11 +15,16 @@ use quorate_raft::{Body, Message, Raft, Rules, Term};
 use crate::election::{Election, Outcome, elect};
 use crate::fsync::{Pace, one_at_a_time};
 
-/// The basic algorithm: candidates at once; a timeout is the shortest one plus up to `SPREAD` ticks, all equally likely.
+/// The basic algorithm: candidates at once; a timeout is the shortest one plus up to `SPREAD` ticks, all
+/// equally likely.
 struct Basic<const SPREAD: u32>;
 
 impl<const SPREAD: u32> Rules for Basic<SPREAD> {
     fn asks_first() -> bool {
+        false
+    }
+
+    fn waits_anew_when_refusing() -> bool {
         false
     }
 

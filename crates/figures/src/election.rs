@@ -1,8 +1,8 @@
 //! One election: the leader is gone, its followers' timers run.
 //!
-//! The leader, node 1, sends a last heartbeat to everybody at time 0 and crashes; some others may be down as well. From there
-//! the cores decide. What is measured is when a leader stands, counted from the heartbeat's sending, and whether the first
-//! term that anybody began has found one.
+//! The leader, node 1, sends a last heartbeat to everybody at time 0 and crashes; some others may be down as
+//! well. From there the cores decide. What is measured is when a leader stands, counted from the heartbeat's
+//! sending, and whether the first term that anybody began has found one.
 
 use quorate_protocol::{Config, NodeId, Random};
 

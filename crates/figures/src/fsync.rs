@@ -1,12 +1,12 @@
 //! One operation after the other: what a leader gains that sends entries before they are on its own disk.
 //!
-//! Three nodes; a client proposes to the leader, waits for the commit, and proposes again. The leader either syncs first
-//! and then sends, or does both at once (dissertation §10.2.1), which is how the core works; the first is the same core under a host
-//! that holds every message until all writes asked for are durable.
+//! Three nodes; a client proposes to the leader, waits for the commit, and proposes again. The leader either
+//! syncs first and then sends, or does both at once (dissertation §10.2.1), which is how the core works; the
+//! first is the same core under a host that holds every message until all writes asked for are durable.
 //!
-//! With disks of fixed time f and a way of n in each direction, an operation takes 2f+2n one way and f+2n the other. A disk whose times
-//! vary changes both a little: the faster of two followers decides the first, the second fastest of three nodes the
-//! second.
+//! With disks of fixed time f and a way of n in each direction, an operation takes 2f+2n one way and f+2n the
+//! other. A disk whose times vary changes both a little: the faster of two followers decides the first, the
+//! second fastest of three nodes the second.
 
 use bytes::Bytes;
 use quorate_protocol::{Config, Event, NodeId, Random};

@@ -1,9 +1,10 @@
 //! The papers' figures, measured again on our core.
 //!
-//! Whoever implements a protocol from its paper can compare more than its rules with it: the numbers the authors measured
-//! follow from the rules, and a core that is subtly different (draws its timeouts from elsewhere, resets a timer where it should
-//! not) gives other numbers. So the experiments of the Raft paper and of Ongaro's dissertation are repeated here, over the very core that
-//! serves clients, in the smallest host it can have (`world`): an event queue with delays, no log, no state machine.
+//! Whoever implements a protocol from its paper can compare more than its rules with it: the numbers the
+//! authors measured follow from the rules, and a core that is subtly different (draws its timeouts from
+//! elsewhere, resets a timer where it should not) gives other numbers. So the experiments of the Raft paper
+//! and of Ongaro's dissertation are repeated here, over the very core that serves clients, in the smallest
+//! host it can have (`world`): an event queue with delays, no log, no state machine.
 //!
 //! | figure | module | source |
 //! |---|---|---|

@@ -1,9 +1,10 @@
 //! Syncing beside sending (dissertation §10.2.1), with this project's own measurements of disk and network.
 //!
-//! Of a machine like those this was built on: a write with fdatasync takes 92 µs in the median and hardly less than 80, a
-//! loopback round trip 13 µs, and handing something to another thread and back 7 µs. A bare three-replica skeleton on it made
-//! 4.4 thousand operations a second one at a time with both at once, and 2.6 with the leader's sync first: 1.75 times
-//! (both were slower than these parts add up to, so our ratio comes out somewhat higher).
+//! Of a machine like those this was built on: a write with fdatasync takes 92 µs in the median and hardly
+//! less than 80, a loopback round trip 13 µs, and handing something to another thread and back 7 µs. A bare
+//! three-replica skeleton on it made 4.4 thousand operations a second one at a time with both at once, and
+//! 2.6 with the leader's sync first: 1.75 times (both were slower than these parts add up to, so our ratio
+//! comes out somewhat higher).
 
 use crate::Effort;
 use crate::core::time_per_op;

@@ -1,21 +1,22 @@
 //! How common split votes are (dissertation §9.3).
 //!
-//! All followers' timers start together when the last heartbeat arrives. Messages take a fixed time each way. An
-//! election is split if its term finds no leader, because others became candidates before the first one's request
-//! reached them. What matters is the ratio of that time to the range of the timeouts, and how many votes may be missed.
+//! All followers' timers start together when the last heartbeat arrives. Messages take a fixed time each way.
+//! An election is split if its term finds no leader, because others became candidates before the first one's
+//! request reached them. What matters is the ratio of that time to the range of the timeouts, and how many
+//! votes may be missed.
 //!
 //! # An oracle
 //!
-//! With timeouts uniform over a range of 1 and a way of λ, the term is split if more followers than may be missed time out
-//! within λ of the first. If m may be missed, that is the gap between the first and the (m+2)-th of s timeouts, which has a Beta
-//! distribution: the probability is that of more than m successes in s trials of probability λ ([`expected`]). It gives the
-//! published numbers to their last digit.
+//! With timeouts uniform over a range of 1 and a way of λ, the term is split if more followers than may be
+//! missed time out within λ of the first. If m may be missed, that is the gap between the first and the
+//! (m+2)-th of s timeouts, which has a Beta distribution: the probability is that of more than m successes in
+//! s trials of probability λ ([`expected`]). It gives the published numbers to their last digit.
 //!
 //! # Pre-votes change nothing here
 //!
-//! A follower that asks first campaigns one round trip after its timeout. A second one spoils its term only if it,
-//! too, has its answers before the first one's request for votes arrives: if its timeout passes within λ of the
-//! first, as before. (With ways that vary, this is only nearly so.)
+//! A follower that asks first campaigns one round trip after its timeout. A second one spoils its term only
+//! if it, too, has its answers before the first one's request for votes arrives: if its timeout passes within
+//! λ of the first, as before. (With ways that vary, this is only nearly so.)
 
 use crate::Effort;
 use crate::core::{Manner, election};
@@ -25,8 +26,9 @@ use crate::stats::trials;
 use crate::svg::{Axis, Chart, Line, Scale, Stroke};
 use crate::world::{Delay, Time};
 
-/// Ticks in the range of the timeouts, and in the shortest one. A node's timeout is a whole number of ticks, but they begin at a
-/// phase of its own, so that it passes at a time uniform over the range, however few ticks that has.
+/// Ticks in the range of the timeouts, and in the shortest one. A node's timeout is a whole number of ticks,
+/// but they begin at a phase of its own, so that it passes at a time uniform over the range, however few
+/// ticks that has.
 const RANGE: u32 = 100;
 
 /// The length of a tick. Nothing depends on it but how finely phases differ.
@@ -57,7 +59,8 @@ pub(crate) fn expected(up: u64, missable: u64, ratio: f64) -> f64 {
     (missable + 1..=up).map(exactly).sum()
 }
 
-/// Of five voters, the followers left when `down` have failed, and how many of their votes a candidate may miss.
+/// Of five voters, the followers left when `down` have failed, and how many of their votes a candidate may
+/// miss.
 fn left(down: u64) -> (u64, u64) {
     (5 - down, 5 - down - 3)
 }
@@ -128,8 +131,8 @@ mod tests {
         }
     }
 
-    /// Two thousand trials: the standard deviation is 0.9 points at 18 % and 1.1 at 49 %, the bands are five of them. With timeouts over
-    /// twice the range it would be 5 % and 27 %, with half of it 52 % and 78 %.
+    /// Two thousand trials: the standard deviation is 0.9 points at 18 % and 1.1 at 49 %, the bands are five
+    /// of them. With timeouts over twice the range it would be 5 % and 27 %, with half of it 52 % and 78 %.
     #[test]
     fn elections_split_as_often_as_calculated() {
         for manner in [Manner::Basic, Manner::Asking] {

@@ -1,7 +1,7 @@
 //! Trials by the thousand, and what they add up to.
 //!
-//! Trial `n` is decided by its number and by nothing else, so the answer is the same however many threads share the
-//! work.
+//! Trial `n` is decided by its number and by nothing else, so the answer is the same however many threads
+//! share the work.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,16 +1,16 @@
 //! Line charts as SVG, in one hand-written file each.
 //!
-//! A chart has no background of its own and draws its text and axes in a grey of equal contrast to white and to black, so it can
-//! stand on either. Colours are those of Okabe and Ito, told apart by the colour-blind; lines differ in dash as well where
-//! they come in pairs. Numbers are printed with few digits, so that a chart measured again with the same
-//! seed is the same file.
+//! A chart has no background of its own and draws its text and axes in a grey of equal contrast to white and
+//! to black, so it can stand on either. Colours are those of Okabe and Ito, told apart by the colour-blind;
+//! lines differ in dash as well where they come in pairs. Numbers are printed with few digits, so that a
+//! chart measured again with the same seed is the same file.
 
 use std::fmt::Write;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 420.0;
 /// Left, right, top and bottom margins.
-const MARGINS: (f64, f64, f64, f64) = (64.0, 20.0, 44.0, 52.0);
+const MARGINS: (f64, f64, f64, f64) = (64.0, 36.0, 44.0, 52.0);
 
 /// The colours lines take in turn.
 const COLOURS: [&str; 6] = ["#2f81c4", "#d55e00", "#0a9e73", "#c2679f", "#c98b00", "#7a7f3f"];
@@ -168,7 +168,8 @@ impl Chart {
 
     fn line(&self, out: &mut String, line: &Line) -> std::fmt::Result {
         let colour = COLOURS[line.colour % COLOURS.len()];
-        let points = line.points.iter().map(|&(x, y)| (self.x(x), self.y(y)));
+        let inside = |x: f64| (0.0..=1.0).contains(&self.x.scale.place(x));
+        let points = line.points.iter().filter(|(x, _)| inside(*x)).map(|&(x, y)| (self.x(x), self.y(y)));
         if line.stroke == Stroke::Dots {
             for (x, y) in points {
                 writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>")?;
@@ -186,7 +187,8 @@ impl Chart {
         writeln!(out, "\"/>")
     }
 
-    /// At the lower right, where a distribution function leaves room; a chart whose lines end there has it at the upper left.
+    /// At the lower right, where a distribution function leaves room; a chart whose lines end there has it at
+    /// the upper left.
     fn legend(&self, out: &mut String) -> std::fmt::Result {
         let widest = self.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
         let (wide, high) = (widest as f64 * 7.0 + 44.0, self.lines.len() as f64 * 19.0);
@@ -251,7 +253,7 @@ mod tests {
         assert_eq!(Scale::Linear(10.0, 20.0).place(15.0), 0.5);
         assert!((Scale::Logarithmic(1.0, 100.0).place(10.0) - 0.5).abs() < 1e-12);
         let chart = chart();
-        assert_eq!((chart.x(1.0), chart.x(100.0)), (64.0, 700.0));
+        assert_eq!((chart.x(1.0), chart.x(100.0)), (64.0, 684.0));
         assert_eq!((chart.y(0.0), chart.y(1.0)), (368.0, 44.0));
         assert_eq!(chart.y(7.0), 44.0, "what lies outside is drawn at the edge");
     }

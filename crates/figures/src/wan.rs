@@ -1,8 +1,8 @@
 //! Elections over a wide area (dissertation §9.5).
 //!
-//! Five voters; each message takes 30 to 40 ms, each timeout is 300 to 600 ms; one or two of five have failed, the leader among
-//! them. Time is counted from the leader's last heartbeat, which arrives everywhere at once, as in the dissertation's
-//! simulation of the other sections.
+//! Five voters; each message takes 30 to 40 ms, each timeout is 300 to 600 ms; one or two of five have
+//! failed, the leader among them. Time is counted from the leader's last heartbeat, which arrives everywhere
+//! at once, as in the dissertation's simulation of the other sections.
 
 use crate::Effort;
 use crate::core::{Manner, election};
@@ -85,8 +85,8 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
 mod tests {
     use super::*;
 
-    /// A thousand trials: the mean's standard deviation is about 5 and 11 ms. Twice the range of timeouts would add some
-    /// 55 and 30 ms.
+    /// A thousand trials: the mean's standard deviation is about 5 and 11 ms. Twice the range of timeouts
+    /// would add some 55 and 30 ms.
     #[test]
     fn elections_take_as_long_as_published() {
         for (down, mean, band) in [(1, 473.0, 30.0), (2, 645.0, 60.0)] {

@@ -1,20 +1,20 @@
 //! The least host a core can have: an event queue, delays, and ticks.
 //!
-//! There is no log on a disk and no state machine, for the papers' experiments have none either: a write is durable after a
-//! delay, a message arrives after a delay, and nothing is lost. What decides anything is the core itself, the same that
-//! serves clients. The seeded world (`crates/sim`) is the place for faults; this one is for numbers, so it is small
-//! enough that a hundred thousand elections take seconds.
+//! There is no log on a disk and no state machine, for the papers' experiments have none either: a write is
+//! durable after a delay, a message arrives after a delay, and nothing is lost. What decides anything is the
+//! core itself, the same that serves clients. The seeded world (`crates/sim`) is the place for faults; this
+//! one is for numbers, so it is small enough that a hundred thousand elections take seconds.
 //!
 //! # Time
 //!
-//! Times are nanoseconds. A core counts ticks, each node at its own phase, which is drawn at the start: so the difference between the
-//! timeouts of two nodes takes every value and not only whole ticks, and what a tick's length adds or takes away
-//! from a timeout is less than one tick.
+//! Times are nanoseconds. A core counts ticks, each node at its own phase, which is drawn at the start: so
+//! the difference between the timeouts of two nodes takes every value and not only whole ticks, and what a
+//! tick's length adds or takes away from a timeout is less than one tick.
 //!
 //! # Disks
 //!
-//! A node's writes become durable in groups: what is asked for while a sync is under way waits for the next one
-//! (as the product's log thread does it). A disk of no delay is durable at once.
+//! A node's writes become durable in groups: what is asked for while a sync is under way waits for the next
+//! one (as the product's log thread does it). A disk of no delay is durable at once.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -247,7 +247,8 @@ impl<C: Consensus> World<C> {
         self.deliver(self.nodes[at].0, to, message, delay);
     }
 
-    /// Begin a sync if there is something to be made durable and none is under way. Answers what is durable at once.
+    /// Begin a sync if there is something to be made durable and none is under way. Answers what is durable
+    /// at once.
     fn sync(&mut self, at: usize) -> Option<Seq> {
         let node = &mut self.nodes[at].1;
         if node.syncing.is_some() || node.asked <= node.durable {

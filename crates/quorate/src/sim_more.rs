@@ -1,9 +1,9 @@
-//! `quorate sim`, with the two verbs below it: `figures` measures the papers' figures, `search` searches small worlds
-//! exhaustively. Without one of them it runs seeded worlds ([`crate::sim`]).
+//! `quorate sim`, with the two verbs below it: `figures` measures the papers' figures, `search` searches
+//! small worlds exhaustively. Without one of them it runs seeded worlds ([`crate::sim`]).
 //!
-//! What is measured or found goes to standard output; what tells a person how far it is, to standard error. The exit code is 0 if all is
-//! as it should be, 1 if a figure disagrees or something wrong is found, and 2 if the command line or a file was
-//! the trouble.
+//! What is measured or found goes to standard output; what tells a person how far it is, to standard error.
+//! The exit code is 0 if all is as it should be, 1 if a figure disagrees or something wrong is found, and 2
+//! if the command line or a file was the trouble.
 
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ struct Search {
     #[arg(long, value_name = "BUG")]
     plant: Option<String>,
     /// Stop after so many states
-    #[arg(long, default_value_t = 100_000_000)]
+    #[arg(long, default_value_t = 80_000_000)]
     states: usize,
 }
 

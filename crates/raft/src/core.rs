@@ -333,7 +333,12 @@ impl<R: Rules> Raft<R> {
                 true
             }
             _ => {
+                let waited = (self.elapsed, self.timeout);
+                let waits_on = !R::waits_anew_when_refusing() && !matches!(self.part, Part::Leader(_));
                 self.enter(term, None, out);
+                if waits_on {
+                    (self.elapsed, self.timeout) = waited;
+                }
                 true
             }
         }
@@ -398,6 +403,11 @@ impl<R: Rules> core::hash::Hash for Raft<R> {
     fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
         (&self.members, self.term, self.vote, &self.log, self.commit, self.matched, self.held).hash(state);
         (&self.part, self.leader, self.elapsed, self.timeout, self.unreachable, self.promise).hash(state);
-        (self.seq, self.meta_seq, self.durable, &self.reads, self.forwarded).hash(state);
+        // Of writes only those under way matter, and how many they are: their numbers count what has been.
+        let since = |seq: Seq| seq.0.saturating_sub(self.durable.0);
+        (since(self.seq), since(self.meta_seq), &self.reads, self.forwarded).hash(state);
+        if let Part::Leader(leader) = &self.part {
+            leader.writing().for_each(|(seq, last)| (since(seq), last).hash(state));
+        }
     }
 }

@@ -18,8 +18,7 @@ use quorate_protocol::{Ballot, Effect};
 
 impl<R: Rules> Raft<R> {
     pub(crate) fn draw_timeout(&mut self) {
-        let ticks = u64::from(self.config.election_ticks);
-        self.timeout = self.random.between(ticks, 2 * ticks) as u32;
+        self.timeout = R::timeout(self.config.election_ticks, &mut self.random);
     }
 
     pub(crate) fn tick(&mut self, out: Out) {

@@ -26,7 +26,7 @@ use crate::transfer::Transfer;
 const STALLED_HEARTBEATS: u32 = 3;
 
 /// What only a leader knows.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 pub(crate) struct Leader {
     pub peers: BTreeMap<NodeId, Peer>,
     /// The own log is durable up to here.
@@ -41,6 +41,14 @@ pub(crate) struct Leader {
     pub transfer: Option<Transfer>,
     /// The last forwarded message taken from each stream of each peer in this term.
     streams: BTreeMap<(NodeId, u64), u64>,
+}
+
+/// All but the writes under way, whose numbers mean something only beside the replica's: its own `Hash` adds them.
+impl core::hash::Hash for Leader {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        (&self.peers, self.own, self.uncommitted_bytes, self.heartbeat_elapsed).hash(state);
+        (&self.reads, &self.lease, &self.transfer, &self.streams).hash(state);
+    }
 }
 
 /// A peer's progress, with what Raft adds to it.
@@ -106,6 +114,11 @@ impl Leader {
             transfer: None,
             streams: BTreeMap::new(),
         }
+    }
+
+    /// Writes of this leadership that are not durable yet, with the last index each holds.
+    pub fn writing(&self) -> impl Iterator<Item = (Seq, Index)> {
+        self.writing.iter().copied()
     }
 
     pub fn check(&self, last: Index) -> Result<(), Violation> {

@@ -4,7 +4,7 @@
 //! the paper each one is, and a simulator can run the very same machinery with one rule broken, to prove
 //! that its checkers would notice. Production runs [`Paper`], which overrides nothing.
 
-use quorate_protocol::{Ballot, Index, LogId, Membership, NodeId};
+use quorate_protocol::{Ballot, Index, LogId, Membership, NodeId, Random};
 
 use crate::message::Term;
 
@@ -99,6 +99,19 @@ pub trait Rules {
     /// papers' figures are of Raft without.
     fn asks_first() -> bool {
         true
+    }
+
+    /// Whether a node that refuses its vote in a later term begins its wait for a leader anew. The paper's does not: it waits
+    /// "without receiving AppendEntries RPC from current leader or granting vote to candidate" (figure 2). Safety does
+    /// not rest on it, and who would be refused does not begin a term where nodes ask first.
+    fn waits_anew_when_refusing() -> bool {
+        true
+    }
+
+    /// The ticks a node waits for a leader: "election timeouts are chosen randomly from a fixed interval" (§5.2). Safety
+    /// does not rest on it; the papers' figures are of several intervals, and an exhaustive search leaves chance out.
+    fn timeout(election_ticks: u32, random: &mut Random) -> u32 {
+        random.between(u64::from(election_ticks), 2 * u64::from(election_ticks)) as u32
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which core is searched, with which rules, and how far.
 //!
-//! This is the one file of this crate that names the protocol. As in the seeded world, bugs of the protocol are types that
-//! override one of its [`Rules`], so that they exist here only; bugs of a host are mistakes that the small host of this
-//! crate makes when told to.
+//! This is the one file of this crate that names the protocol. As in the seeded world, bugs of the protocol
+//! are types that override one of its [`Rules`], so that they exist here only; bugs of a host are mistakes
+//! that the small host of this crate makes when told to.
 
 use quorate_protocol::{Ballot, LogId, Membership, NodeId, Random};
 use quorate_raft::{Body, Message, Raft, Rules, Term};
@@ -40,20 +40,34 @@ impl<R: Rules + Clone> Core for Raft<R> {
     }
 }
 
-/// Two ticks make every timeout, so that chance has no part in a world: after one a voter no longer protects its
-/// leader, after two it campaigns.
+/// Two ticks make every timeout, so that chance has no part in a world: after one a voter no longer protects
+/// its leader, after two it campaigns.
 const TIMEOUT_TICKS: u32 = 2;
 
-/// Rules of a searched world.
+/// The paper's rules.
+#[derive(Clone, Copy, Debug)]
+struct Sound<const ASKS: bool>;
+
+impl<const ASKS: bool> Rules for Sound<ASKS> {
+    fn asks_first() -> bool {
+        ASKS
+    }
+
+    fn timeout(_: u32, _: &mut Random) -> u32 {
+        TIMEOUT_TICKS
+    }
+}
+
+/// Rules with one of them broken, where nobody asks first.
 macro_rules! rules {
     ($(#[$about:meta])* $name:ident { $($rule:item)* }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug)]
-        struct $name<const ASKS: bool>;
+        struct $name;
 
-        impl<const ASKS: bool> Rules for $name<ASKS> {
+        impl Rules for $name {
             fn asks_first() -> bool {
-                ASKS
+                false
             }
 
             fn timeout(_: u32, _: &mut Random) -> u32 {
@@ -64,11 +78,6 @@ macro_rules! rules {
         }
     };
 }
-
-rules!(
-    /// The paper's.
-    Sound {}
-);
 
 rules!(
     /// A vote is given without comparing logs.
@@ -175,34 +184,22 @@ impl Plant {
     }
 }
 
-/// Searches a scenario, as it is or with a bug put in. `told` hears, at each depth, how many states there are so far.
+/// Searches a scenario, as it is or with a bug put in; with a bug of the protocol nobody asks first. `told`
+/// hears, at each depth, how many states there are so far.
 pub fn run(
     scenario: &Scenario,
     plant: Option<Plant>,
     bounds: Bounds,
     told: impl FnMut(usize, usize),
 ) -> Outcome {
-    match scenario.asks {
-        true => run_asking::<true>(scenario, plant, bounds, told),
-        false => run_asking::<false>(scenario, plant, bounds, told),
-    }
-}
-
-fn run_asking<const ASKS: bool>(
-    scenario: &Scenario,
-    plant: Option<Plant>,
-    bounds: Bounds,
-    told: impl FnMut(usize, usize),
-) -> Outcome {
     match plant {
-        Some(Plant::VoteTwice) => run_with::<VotesTwice<ASKS>>(scenario, plant, bounds, told),
-        Some(Plant::VoteWithoutLogCheck) => run_with::<BlindVote<ASKS>>(scenario, plant, bounds, told),
-        Some(Plant::CommitOldTermByCounting) => {
-            run_with::<CountsOldTerms<ASKS>>(scenario, plant, bounds, told)
-        }
-        Some(Plant::AppendWithoutCheck) => run_with::<AppendsByPlace<ASKS>>(scenario, plant, bounds, told),
-        Some(Plant::SkipJoint) => run_with::<SkipsJoint<ASKS>>(scenario, plant, bounds, told),
-        _ => run_with::<Sound<ASKS>>(scenario, plant, bounds, told),
+        Some(Plant::VoteTwice) => run_with::<VotesTwice>(scenario, plant, bounds, told),
+        Some(Plant::VoteWithoutLogCheck) => run_with::<BlindVote>(scenario, plant, bounds, told),
+        Some(Plant::CommitOldTermByCounting) => run_with::<CountsOldTerms>(scenario, plant, bounds, told),
+        Some(Plant::AppendWithoutCheck) => run_with::<AppendsByPlace>(scenario, plant, bounds, told),
+        Some(Plant::SkipJoint) => run_with::<SkipsJoint>(scenario, plant, bounds, told),
+        _ if scenario.asks => run_with::<Sound<true>>(scenario, plant, bounds, told),
+        _ => run_with::<Sound<false>>(scenario, plant, bounds, told),
     }
 }
 

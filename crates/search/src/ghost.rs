@@ -1,7 +1,8 @@
 //! What has been, as far as the properties need it: who led, and what was committed.
 //!
-//! These are history variables in the sense of the dissertation's TLA+ text: they are part of a world's state, but no
-//! node sees them. Two worlds whose nodes are the same but whose pasts differ here are two states.
+//! These are history variables in the sense of the dissertation's TLA+ text: they are part of a world's
+//! state, but no node sees them. Two worlds whose nodes are the same but whose pasts differ here are two
+//! states.
 //!
 //! | property | checked |
 //! |---|---|
@@ -132,8 +133,8 @@ impl Ghost {
     }
 }
 
-/// Whether two logs that share an entry share all before it. Entries are numbered by their whole content, so an entry with
-/// the same name but another value is found as well, by `same_name`.
+/// Whether two logs that share an entry share all before it. Entries are numbered by their whole content, so
+/// an entry with the same name but another value is found as well, by `same_name`.
 pub(crate) fn logs_match(
     a: &[EntryNumber],
     b: &[EntryNumber],

@@ -1,15 +1,16 @@
 //! Values known by small numbers.
 //!
-//! A world's state is made of parts (nodes, messages, sets of messages) of which there are few, compared with their
-//! combinations. Each distinct part is kept once here and named by a number, so that a state is a handful of numbers
-//! and equal states are equal numbers.
+//! A world's state is made of parts (nodes, messages, sets of messages) of which there are few, compared with
+//! their combinations. Each distinct part is kept once here and named by a number, so that a state is a
+//! handful of numbers and equal states are equal numbers.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash};
 
 use crate::search::Mixer;
 
-/// Distinct keys, each with a value, by number. The map is only looked into, never walked, so its order reaches nothing.
+/// Distinct keys, each with a value, by number. The map is only looked into, never walked, so its order
+/// reaches nothing.
 #[derive(Debug)]
 pub(crate) struct Interner<K, V> {
     numbers: HashMap<K, u32, BuildHasherDefault<Mixer>>,

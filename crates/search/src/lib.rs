@@ -1,9 +1,10 @@
 //! Exhaustive search of small worlds.
 //!
-//! The seeded world (`crates/sim`) visits large worlds at random. This crate visits small ones completely: three nodes, a few rounds,
-//! a command or two, and every order in which messages can arrive or be lost or repeated, timeouts strike, disks sync and
-//! nodes crash. What it finds nothing wrong with within its bounds has nothing wrong within them; what it
-//! finds, it tells by a shortest path. The core is the one that serves clients, not a model of it.
+//! The seeded world (`crates/sim`) visits large worlds at random. This crate visits small ones completely:
+//! three nodes, a few rounds, a command or two, and every order in which messages can arrive or be lost or
+//! repeated, timeouts strike, disks sync and nodes crash. What it finds nothing wrong with within its bounds
+//! has nothing wrong within them; what it finds, it tells by a shortest path. The core is the one that serves
+//! clients, not a model of it.
 //!
 //! | module | what |
 //! |---|---|
@@ -16,9 +17,9 @@
 //!
 //! # What makes it small enough
 //!
-//! A protocol that is a value reacts to the same event in the same state in the same way. So each reaction of a node is tried once and
-//! remembered, nodes and sets of messages are known by numbers, and a state of the world is six of them.
-//! Hundreds of millions of steps come down to some ten thousand calls of the core.
+//! A protocol that is a value reacts to the same event in the same state in the same way. So each reaction of
+//! a node is tried once and remembered, nodes and sets of messages are known by numbers, and a state of the
+//! world is six of them. Tens of millions of steps come down to some ten thousand calls of the core.
 //!
 //! # Caveats
 //!

@@ -1,13 +1,14 @@
 //! A node: a core and the least host around it, as a value.
 //!
-//! The host keeps what must survive (promise and log), the writes that are not durable yet, and the messages that wait for them. Given
-//! an event, a node becomes another node, and messages and facts come out; nothing else goes in, so the same node
-//! and event give the same outcome in every world they occur in, and need be tried once only (see `world`).
+//! The host keeps what must survive (promise and log), the writes that are not durable yet, and the messages
+//! that wait for them. Given an event, a node becomes another node, and messages and facts come out; nothing
+//! else goes in, so the same node and event give the same outcome in every world they occur in, and need be
+//! tried once only (see `world`).
 //!
 //! # What two nodes must share to be the same
 //!
-//! The core, as far as its future depends on it (its `Hash` says what that is), the disk, the pending writes and the
-//! waiting messages. They are compared by a 128-bit digest of all that.
+//! The core, as far as its future depends on it (its `Hash` says what that is), the disk, the pending writes
+//! and the waiting messages. They are compared by a 128-bit digest of all that.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -145,8 +146,8 @@ impl<C: Core> Node<C> {
         self.pending.len()
     }
 
-    /// The round it leads. A leader whose own vote is not durable yet does not count: nothing of it is seen outside, and a
-    /// crash makes it undone. (That occurs where a single node makes a quorum.)
+    /// The round it leads. A leader whose own vote is not durable yet does not count: nothing of it is seen
+    /// outside, and a crash makes it undone. (That occurs where a single node makes a quorum.)
     pub fn leads(&self) -> Option<u64> {
         let status = self.core.status();
         let round = status.promised.round;

@@ -1,7 +1,8 @@
 //! What is searched: small worlds by name.
 //!
-//! Each is aimed at a part of the protocol, with bounds such that all of its states can be visited. The small ones together take seconds; those
-//! marked `large` are for a run now and then, whose counts are in `docs/checking.md`.
+//! Each is aimed at a part of the protocol, with bounds such that all of its states can be visited. The small
+//! ones together take seconds; those marked `large` are for a run now and then, whose counts are in
+//! `docs/checking.md`.
 
 use crate::world::{Limits, NODES, Past};
 
@@ -33,8 +34,8 @@ const BASE: Limits = Limits {
     past: None,
 };
 
-/// Raft's figure 8 (b) with three nodes: node 1 wrote in round 1 and node 3 in round 2, each for itself; node 2 has
-/// nothing.
+/// Raft's figure 8 (b) with three nodes: node 1 wrote in round 1 and node 3 in round 2, each for itself; node
+/// 2 has nothing.
 const FIGURE_8: [Past; NODES] = [
     Past { round: 2, vote: 0, log: &[(1, 1)] },
     Past { round: 2, vote: 3, log: &[] },
@@ -55,33 +56,38 @@ impl Scenario {
         small("elections", "two campaigns in two rounds", BASE),
         small(
             "stale",
-            "one round, three campaigns; nothing is too old to arrive",
+            "three campaigns in one round; nothing is too old to arrive",
             Limits { rounds: 1, campaigns: 3, stale: true, ..BASE },
         ),
         small(
             "commands",
-            "two campaigns in one round, two commands",
-            Limits { rounds: 1, proposals: 2, stale: true, ..BASE },
+            "the same, with a command",
+            Limits { rounds: 1, campaigns: 3, stale: true, proposals: 1, ..BASE },
         ),
         small(
             "crashes",
             "two campaigns in one round, one crash at any moment between writing and syncing",
             Limits { rounds: 1, crashes: 1, syncs: true, ..BASE },
         ),
+        small("change", "voters 1 and 2 give way to 3, two campaigns", CHANGE),
         Scenario {
             asks: true,
-            ..small(
+            ..large(
                 "pre-votes",
-                "two campaigns in one round, which ask first",
+                "two campaigns in one round, which ask first; nothing is too old to arrive",
                 Limits { rounds: 1, stale: true, ..BASE },
             )
         },
-        small(
+        large(
             "figure-8",
-            "what can follow Raft's figure 8 (b), within two rounds",
+            "what can follow Raft's figure 8 (b) within two campaigns",
             Limits { rounds: 4, past: Some(FIGURE_8), ..BASE },
         ),
-        small("change", "voters 1 and 2 give way to 3, two campaigns", CHANGE),
+        large(
+            "change-crashes",
+            "voters 1 and 2 give way to 3, three campaigns, one crash",
+            Limits { campaigns: 3, crashes: 1, syncs: true, ..CHANGE },
+        ),
         large(
             "three-campaigns",
             "three campaigns in two rounds, one command",
@@ -91,11 +97,6 @@ impl Scenario {
             "late-messages",
             "two campaigns in two rounds; nothing is too old to arrive",
             Limits { stale: true, ..BASE },
-        ),
-        large(
-            "change-crashes",
-            "voters 1 and 2 give way to 3, three campaigns, one crash",
-            Limits { campaigns: 3, crashes: 1, syncs: true, ..CHANGE },
         ),
     ];
 

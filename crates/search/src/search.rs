@@ -1,14 +1,15 @@
 //! The search itself: breadth first, each state once.
 //!
-//! A [`System`] says where it can begin, what can follow a state, and what must hold in each. All states that can be reached within
-//! the bounds are visited in the order of their distance from the beginning, so what is found first is also found by
-//! a shortest path.
+//! A [`System`] says where it can begin, what can follow a state, and what must hold in each. All states that
+//! can be reached within the bounds are visited in the order of their distance from the beginning, so what is
+//! found first is also found by a shortest path.
 //!
 //! # Memory
 //!
-//! A state is kept once, in the order of discovery, beside the number of the state it was discovered from; the set of known states is a
-//! table of these numbers. With a state of 28 bytes (see `world`) that makes about 45 bytes each, so a hundred million fit
-//! into 5 GB. Actions are not kept: a path is told by asking each state on it once more what can follow.
+//! A state is kept once, in the order of discovery, beside the number of the state it was discovered from;
+//! the set of known states is a table of these numbers. With a state of 28 bytes (see `world`) that makes
+//! about 45 bytes each, so a hundred million fit into 5 GB. Actions are not kept: a path is told by asking
+//! each state on it once more what can follow.
 //!
 //! States are compared, not only their hashes, so two states are never taken for one here.
 
@@ -77,7 +78,8 @@ pub struct Outcome {
     pub counterexample: Option<Counterexample>,
 }
 
-/// Looks at everything within the bounds, until something is wrong. `told` hears, at each depth, how many states there are so far.
+/// Looks at everything within the bounds, until something is wrong. `told` hears, at each depth, how many
+/// states there are so far.
 pub fn search<S: System>(system: &mut S, bounds: Bounds, mut told: impl FnMut(usize, usize)) -> Outcome {
     let mut known = Known::new();
     let mut outcome = Outcome { states: 0, steps: 0, depth: 0, complete: true, counterexample: None };
@@ -150,7 +152,8 @@ const NOBODY: u32 = u32::MAX;
 struct Known<T> {
     states: Vec<T>,
     parents: Vec<u32>,
-    /// Open addressing with linear probing; a power of two, at most two thirds full. Numbers of states plus one, 0 for free.
+    /// Open addressing with linear probing; a power of two, at most two thirds full. Numbers of states plus
+    /// one, 0 for free.
     table: Vec<u32>,
 }
 

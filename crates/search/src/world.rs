@@ -2,29 +2,31 @@
 //!
 //! # State
 //!
-//! A state is six numbers: of the three nodes, of the set of messages sent, of the past that the properties need
-//! ([`ghost`](crate::ghost)), and of what has been spent of the limits. The parts are kept once each.
+//! A state is six numbers: of the three nodes, of the set of messages sent, of the past that the properties
+//! need ([`ghost`](crate::ghost)), and of what has been spent of the limits. The parts are kept once each.
 //!
 //! # Network
 //!
-//! A message, once sent, can be delivered at any later time, any number of times, or never: that is loss, delay, reordering
-//! and repetition at once, and makes fewer states than keeping account of what is still on its way.
+//! A message, once sent, can be delivered at any later time, any number of times, or never: that is loss,
+//! delay, reordering and repetition at once, and makes fewer states than keeping account of what is still on
+//! its way.
 //!
 //! # Steps
 //!
-//! Any node ticks; any message is delivered; pending writes become durable; a leader takes a proposal or a wish for another
-//! membership; a node crashes, with any prefix of its pending writes on its disk, and starts again. Timeouts are short
-//! and never drawn by chance: a tick is one shortest election timeout, in which a leader takes stock and sends heartbeats, and two
-//! without a word from a leader make a follower campaign. So every order of timeouts occurs.
+//! Any node ticks; any message is delivered; pending writes become durable; a leader takes a proposal or a
+//! wish for another membership; a node crashes, with any prefix of its pending writes on its disk, and starts
+//! again. Timeouts are short and never drawn by chance: a tick is one shortest election timeout, in which a
+//! leader takes stock and sends heartbeats, and two without a word from a leader make a follower campaign. So
+//! every order of timeouts occurs.
 //!
-//! What a node does when something happens to it depends on nothing else, so it is tried once and remembered: the same few hundred
-//! thousand reactions make up hundreds of millions of steps.
+//! What a node does when something happens to it depends on nothing else, so it is tried once and remembered:
+//! some ten thousand reactions make up tens of millions of steps.
 //!
 //! # Symmetry
 //!
-//! Nodes that all begin alike differ only in their numbers. So nothing happens to a node before something has happened to
-//! the one numbered before it, which visits one of up to six states that differ by a renaming. (A renaming of a violation is a
-//! violation.) With different beginnings it is off.
+//! Nodes that all begin alike differ only in their numbers. So nothing happens to a node before something has
+//! happened to the one numbered before it, which visits one of up to six states that differ by a renaming. (A
+//! renaming of a violation is a violation.) With different beginnings it is off.
 
 use std::hash::{Hash, Hasher};
 
@@ -293,7 +295,8 @@ impl<C: Core> World<C> {
         })
     }
 
-    /// What follows if this happens to the node at `at`; nothing if that is beyond the limits or changes nothing.
+    /// What follows if this happens to the node at `at`; nothing if that is beyond the limits or changes
+    /// nothing.
     fn follow(&mut self, state: &State, at: usize, action: Action, spent: Spent) -> Option<State> {
         let number = self.reaction(state.nodes[at], action);
         let reaction = self.reactions.get(number);

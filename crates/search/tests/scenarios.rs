@@ -1,4 +1,5 @@
-//! Nothing is wrong in the small worlds, as far as a test's time goes; and their counts are those of the book.
+//! Nothing is wrong in the small worlds, as far as a test's time goes; and their counts are those of the
+//! book.
 
 use quorate_search::{Bounds, Outcome, Scenario, run};
 
@@ -19,12 +20,12 @@ fn one_round_has_this_many_states_and_nothing_wrong() {
 #[test]
 fn the_first_states_of_every_scenario_have_nothing_wrong() {
     for scenario in Scenario::ALL {
-        let outcome = searched(scenario.name, 30_000);
+        let outcome = searched(scenario.name, 10_000);
         assert_eq!(outcome.counterexample, None, "{}", scenario.name);
     }
 }
 
 #[test]
 fn the_same_search_sees_the_same() {
-    assert_eq!(searched("crashes", 20_000), searched("crashes", 20_000));
+    assert_eq!(searched("crashes", 5_000), searched("crashes", 5_000));
 }

@@ -4,7 +4,8 @@ use quorate_search::{Bounds, System, search};
 
 const ALL: Bounds = Bounds { states: 1_000_000, depth: 1_000 };
 
-/// The jugs of "Die Hard", as in Lamport's TLA+ course: 3 and 5 gallons, 4 are wanted. 16 states; 6 steps to the goal.
+/// The jugs of "Die Hard", as in Lamport's TLA+ course: 3 and 5 gallons, 4 are wanted. 16 states; 6 steps to
+/// the goal.
 struct Jugs {
     /// Whether to call the goal wrong, so as to be shown the way.
     wanted: bool,
@@ -64,8 +65,8 @@ fn bounds_are_kept_and_told() {
     assert_eq!((near.states, near.depth, near.complete), (3, 1, false));
 }
 
-/// Two-phase commit as in Gray and Lamport's TLA+ text ("Consensus on Transaction Commit", 2006), with this many
-/// participants: 288 states with three and 8,832 with five.
+/// Two-phase commit as in Gray and Lamport's TLA+ text ("Consensus on Transaction Commit", 2006), with this
+/// many participants: 288 states with three and 8,832 with five.
 struct TwoPhase {
     participants: usize,
 }

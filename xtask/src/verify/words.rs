@@ -17,7 +17,8 @@ const PLACES: [&str; 5] = [
 ];
 
 /// Hosts that may be linked to.
-const HOSTS: [&str; 3] = ["github.com", "docs.rs", "www.apache.org"];
+// The last one is in every SVG file, as the name of its namespace.
+const HOSTS: [&str; 4] = ["github.com", "docs.rs", "www.apache.org", "www.w3.org"];
 
 /// Ends of names that are reserved for examples (RFC 2606).
 const RESERVED: [&str; 4] = ["example.org", "example.com", "example.net", ".invalid"];
