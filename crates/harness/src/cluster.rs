@@ -18,6 +18,9 @@ pub struct Setup {
     pub members: usize,
     /// Flags all of them get besides names, addresses and directories.
     pub flags: Vec<String>,
+    /// Whether members reach each other through proxies, which somebody else has to provide (see
+    /// [`Proxies`](crate::proxy::Proxies)).
+    pub proxied: bool,
 }
 
 impl Setup {
@@ -25,7 +28,13 @@ impl Setup {
     pub fn new(binary: impl Into<PathBuf>, members: usize) -> Setup {
         // Small log segments: a test needs little, and has them preallocated three times.
         let flags = vec!["--wal-segment-bytes=8388608".into(), "--log-format=console".into()];
-        Setup { binary: binary.into(), members, flags }
+        Setup { binary: binary.into(), members, flags, proxied: false }
+    }
+
+    /// With proxies between the members.
+    pub fn proxied(mut self) -> Setup {
+        self.proxied = true;
+        self
     }
 
     /// With one more flag.
@@ -74,7 +83,12 @@ impl Cluster {
 
     /// Starts one member without waiting.
     pub fn launch(&mut self, at: usize) {
-        let process = Process::start(&mut self.command(at));
+        self.launch_with(at, &[]);
+    }
+
+    /// Starts one member with further flags of its own, without waiting.
+    pub fn launch_with(&mut self, at: usize, flags: &[&str]) {
+        let process = Process::start(self.command(at).args(flags));
         self.bury(at);
         self.members[at] = Some(process);
     }
@@ -107,7 +121,7 @@ impl Cluster {
             format!("--data-dir={}", self.data_dir(at).display()),
             format!("--listen-client-urls={}", self.endpoint(at)),
             format!("--advertise-client-urls={}", self.endpoint(at)),
-            format!("--listen-peer-urls={}", self.peer_url(at)),
+            format!("--listen-peer-urls=http://127.0.0.1:{}", self.peer_port(at)),
             format!("--initial-advertise-peer-urls={}", self.peer_url(at)),
             format!("--initial-cluster={}", peers.join(",")),
         ];
@@ -150,13 +164,25 @@ impl Cluster {
         format!("http://127.0.0.1:{}", self.client_port(at))
     }
 
+    /// The port of the proxy in front of a member's peer port, if there is one.
+    pub fn proxy_port(&self, at: usize) -> u16 {
+        self.client_port(at) + 2
+    }
+
+    /// Where its peers find a member.
     fn peer_url(&self, at: usize) -> String {
-        format!("http://127.0.0.1:{}", self.peer_port(at))
+        let port = if self.setup.proxied { self.proxy_port(at) } else { self.peer_port(at) };
+        format!("http://127.0.0.1:{port}")
     }
 
     /// Where all of them do.
     pub fn endpoints(&self) -> Vec<String> {
         (0..self.len()).map(|at| self.endpoint(at)).collect()
+    }
+
+    /// Whether a member was started and not ended from here; it may have ended by itself.
+    pub fn runs(&self, at: usize) -> bool {
+        self.members[at].is_some()
     }
 
     /// A member that runs.
@@ -188,7 +214,8 @@ impl Cluster {
         self.member(at).signal(if hang { Signal::STOP } else { Signal::CONT });
     }
 
-    fn bury(&mut self, at: usize) {
+    /// Forgets a member that has ended by itself, keeping what it said.
+    pub fn bury(&mut self, at: usize) {
         if let Some(process) = self.members[at].take() {
             self.past[at].push_str(&process.said());
         }

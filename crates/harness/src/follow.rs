@@ -20,6 +20,8 @@ pub struct Seen {
     pub revision: AtomicU64,
     /// How often it had to begin anew.
     pub resumed: AtomicU64,
+    /// Set to have it begin anew at the next member.
+    pub cut: AtomicBool,
     /// Set to end it.
     pub over: AtomicBool,
 }
@@ -58,11 +60,14 @@ async fn listen(endpoint: &str, seen: &Seen, stream: &mut Stream) -> Result<(), 
     loop {
         // A look at whether to end, now and then.
         let Ok(message) = tokio::time::timeout(Duration::from_millis(200), watch.message()).await else {
-            if seen.over.load(Ordering::SeqCst) {
+            if seen.over.load(Ordering::SeqCst) || seen.cut.swap(false, Ordering::SeqCst) {
                 return Ok(());
             }
             continue;
         };
+        if seen.cut.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
         let Some(response) = message? else { return Ok(()) };
         let received = received(&response);
         if let Received::Events { events, .. } = &received

@@ -11,6 +11,12 @@
 //! | [`load`] | concurrent writers that retry, and remember what they were told |
 //! | [`follow`] | a watch that resumes after every loss and remembers what it was told |
 //! | [`chaos`] | the run that loads while members are killed, and its verdict |
+//! | [`proxy`] | proxies between members: cuts in one or both directions, delay, throttling |
+//! | [`tmpfs`] | a small disk that can be filled, for those who may mount one |
+//! | [`storm`] | every fault at once against a mixed load, its history, and the verdict |
+//! | [`outage`] | how long writes stand still when the leader goes |
+//! | [`rot`] | flipped bits in the files of a stopped member |
+//! | [`wipe`] | a member's whole disk lost and replaced |
 //!
 //! Invariants: nothing is ended but what was started here, by its process id, also when a test panics; every
 //! wait has a bound; all traffic stays on the loopback interface.
@@ -21,10 +27,16 @@ pub mod cluster;
 pub mod etcd;
 pub mod follow;
 pub mod load;
+pub mod outage;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod records;
+pub mod rot;
+pub mod storm;
+pub mod tmpfs;
+pub mod wipe;
 
 pub use cluster::{Cluster, Setup};
 pub use process::Process;

@@ -118,11 +118,7 @@ impl<R: Rules> Raft<R> {
         self.enter(self.term.next(), None, out);
         self.vote = Some(self.config.id);
         self.write_meta(out);
-        let granted = BTreeSet::from([self.config.id]);
-        if self.is_quorum(&granted) {
-            return self.lead(out);
-        }
-        self.part = Part::Candidate { granted };
+        self.part = Part::Candidate { granted: BTreeSet::from([self.config.id]) };
         for to in self.other_voters() {
             self.send(to, Body::Vote { last: self.log.last(), transfer }, self.meta_seq, out);
         }
@@ -172,10 +168,18 @@ impl<R: Rules> Raft<R> {
             && granted
         {
             votes.insert(from);
-            let votes = votes.clone();
-            if self.is_quorum(&votes) {
-                self.lead(out);
-            }
+            self.lead_if_elected(out);
+        }
+    }
+
+    /// Lead, if a quorum's votes are there. The own one counts once it is on disk, like any other: who is a quorum by
+    /// itself could else lead, crash, forget it and vote for another in the same term.
+    pub(crate) fn lead_if_elected(&mut self, out: Out) {
+        if let Part::Candidate { granted } = &self.part
+            && self.durable >= self.meta_seq
+            && self.is_quorum(granted)
+        {
+            self.lead(out);
         }
     }
 

@@ -189,6 +189,7 @@ impl<R: Rules> Raft<R> {
 
     pub(crate) fn now_durable(&mut self, seq: Seq, out: Out) {
         self.durable = self.durable.max(seq);
+        self.lead_if_elected(out);
         let Part::Leader(leader) = &mut self.part else { return };
         while let Some(&(_, last)) = leader.writing.front().filter(|(waits, _)| *waits <= seq) {
             leader.own = last;

@@ -146,12 +146,10 @@ impl<C: Core> Node<C> {
         self.pending.len()
     }
 
-    /// The round it leads. A leader whose own vote is not durable yet does not count: nothing of it is seen
-    /// outside, and a crash makes it undone. (That occurs where a single node makes a quorum.)
+    /// The round it leads.
     pub fn leads(&self) -> Option<u64> {
         let status = self.core.status();
-        let round = status.promised.round;
-        (status.role == Role::Leader && self.disk.promised.round >= round).then_some(round)
+        (status.role == Role::Leader).then_some(status.promised.round)
     }
 
     /// Recognises it.

@@ -19,7 +19,7 @@ fn every_bug_is_found_by_a_shortest_path() {
         (Plant::CommitOldTermByCounting, "LeaderCompleteness", 14),
         (Plant::AppendWithoutCheck, "LogMatching", 5),
         (Plant::ForgetVoteOnRestart, "ElectionSafety", 13),
-        (Plant::AckBeforeFsync, "Durable commit", 7),
+        (Plant::AckBeforeFsync, "Durable commit", 8),
         (Plant::SkipJoint, "LeaderCompleteness", 24),
     ] {
         assert_eq!(found(plant), (property.to_string(), steps), "{}", plant.name());
