@@ -284,6 +284,44 @@ cluster() {
     same 'endpoint hashkv, members agree' 1 "$hashes"
 }
 
+# A learner that never starts changes nothing for the others; whoever answers, they all see the same. etcd drops a
+# change that comes while it is not quite done with the one before, hence the pauses.
+members() {
+    local added id rows tries
+    sleep 0.2
+    refused 'member remove of nobody' 'etcdserver: member not found' member remove 1234
+    sleep 0.2
+    refused 'member update of nobody' 'etcdserver: member not found' member update 1234 --peer-urls http://127.0.0.1:1
+    sleep 0.2
+    refused 'member promote of nobody' 'etcdserver: member not found' member promote 1234
+    rows=$(ctl member list | wc -l)
+    # A cluster that has just started counts as unhealthy for some seconds.
+    for tries in $(seq 50); do
+        sleep 0.2
+        ! added=$(ctl member add apprentice --learner --peer-urls http://127.0.0.1:1 2>&1) || break
+    done
+    like 'member add' 'Member +[0-9a-f]+ added to cluster +[0-9a-f]+' "$(head -n 1 <<<"$added")"
+    same 'member add, how to start it' 'ETCD_NAME="apprentice"' "$(sed -n 3p <<<"$added")"
+    like 'member add, the cluster' 'ETCD_INITIAL_CLUSTER=".*apprentice=http://127.0.0.1:1.*"' "$(sed -n 4p <<<"$added")"
+    # The client pads ids here with blanks, and nowhere else.
+    id=$(awk 'NR == 1 { print $2 }' <<<"$added")
+    same 'member list with a learner' $((rows + 1)) "$(ctl member list | wc -l)"
+    like 'member list, the learner' "$id, unstarted, , http://127.0.0.1:1, , true" "$(ctl member list | grep "^$id")"
+    sleep 0.2
+    refused 'member add of a second learner' 'etcdserver: too many learner members in cluster' member add other --learner --peer-urls http://127.0.0.1:2
+    sleep 0.2
+    refused 'member add with a URL in use' 'etcdserver: Peer URLs already exists' member add other --learner --peer-urls http://127.0.0.1:1,http://127.0.0.1:5
+    refused 'member promote of a learner that never came' 'etcdserver: can only promote a learner member which is in sync with leader' member promote "$id"
+    refused 'move-leader to a learner' 'etcdserver: bad leader transferee' --endpoints "$all" move-leader "$id"
+    sleep 0.2
+    like 'member update' "Member +$id updated in cluster [0-9a-f]+" "$(ctl member update "$id" --peer-urls http://127.0.0.1:3)"
+    sleep 0.2
+    like 'member remove' "Member +$id removed from cluster +[0-9a-f]+" "$(ctl member remove "$id")"
+    sleep 0.2
+    refused 'member remove again' 'etcdserver: member not found' member remove "$id"
+    same 'member list after the removal' "$rows" "$(ctl member list | wc -l)"
+}
+
 printf '%s: %s\n' "$etcdctl" "$("$etcdctl" version | head -n 1)"
 for endpoint in "${endpoints[@]}"; do
     p=acceptance/$$-$RANDOM
@@ -295,6 +333,7 @@ for endpoint in "${endpoints[@]}"; do
     leases
     compaction
     cluster
+    members
     ctl del "$p/" --prefix >/dev/null
     printf '  %s: %s checks\n' "$endpoint" $((passed - before))
 done

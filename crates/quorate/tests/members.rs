@@ -41,13 +41,13 @@ async fn a_cluster_grows_from_one_to_five_and_loses_follower_and_leader() {
     blocking(|| {
         ok(&["member", "remove", &lab.id(follower, 0), "--endpoints", &lab.endpoint(0)]);
         lab.ends_as_removed(follower);
-        // Started again it is told by its peers.
+        // Started again it is told by its peers, if it had not heard it before.
         lab.start(follower, &[0], &[]);
         lab.ends_as_removed(follower);
         assert_eq!(ok(&["member", "list", "--endpoints", &lab.endpoint(1)]).lines().count(), 3);
     });
     load.goes_on().await;
-    load.is_kept(&lab.endpoint(0)).await;
+    load.ends_kept(&lab.endpoint(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,14 +83,14 @@ async fn a_learner_serves_what_etcds_learners_serve_and_is_promoted_once_in_sync
         let id = lab.id(1, 0);
         let leader = refused(&["move-leader", &id, "--endpoints", &lab.endpoint(0)], 1);
         assert!(leader.contains("etcdserver: bad leader transferee"), "{leader}");
-        ok(&["member", "promote", &id, "--endpoints", &lab.endpoint(0)]);
+        lab.promote(&id, 0);
         let again = refused(&["member", "promote", &id, "--endpoints", &lab.endpoint(1)], 1);
         assert!(again.contains("etcdserver: can only promote a learner member ("), "{again}");
         ok(&["get", "load/0", "--endpoints", &lab.endpoint(1)]);
         ok(&["move-leader", &id, "--endpoints", &lab.endpoints(&[0, 1])]);
     });
     assert_eq!(lab.leader(&[0, 1]).await, 1);
-    load.is_kept(&lab.endpoint(1)).await;
+    load.ends_kept(&lab.endpoint(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn a_member_that_moves_is_found_again_and_joiners_are_checked() {
         lab.ready(2);
         // With two of three the moved one is needed.
         lab.kill(1);
-        ok(&["put", "moved", "x", "--endpoints", &lab.endpoint(2)]);
+        lab.put(&[2]);
         lab.start(1, &[0, 1, 2], &[]);
         lab.ready(1);
     });
@@ -127,7 +127,7 @@ async fn a_member_that_moves_is_found_again_and_joiners_are_checked() {
         assert!(said.contains("member count is unequal"), "{said}");
         assert!(!lab.data_dir(3).exists(), "nothing was touched");
     });
-    load.is_kept(&lab.endpoint(0)).await;
+    load.ends_kept(&lab.endpoint(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +145,10 @@ async fn a_wiped_disk_is_one_command_and_a_damaged_one_too() {
         lab.start(lost, &all, &[]);
         assert_eq!(lab.member(lost).ends().code(), Some(1));
         let said = lab.member(lost).said();
-        assert!(said.contains("has already been bootstrapped") && said.contains("--replace-lost-disk"), "{said}");
+        assert!(
+            said.contains("has already been bootstrapped") && said.contains("--replace-lost-disk"),
+            "{said}"
+        );
         lab.start(lost, &all, &["--replace-lost-disk"]);
         lab.ready(lost);
         id
@@ -156,7 +159,7 @@ async fn a_wiped_disk_is_one_command_and_a_damaged_one_too() {
     // Its vote is needed now.
     blocking(|| {
         lab.kill(other);
-        ok(&["put", "needed", "x", "--endpoints", &lab.endpoints(&[lost, one])]);
+        lab.put(&[lost, one]);
         lab.start(other, &all, &[]);
         lab.ready(other);
         lab.stop(lost);
@@ -183,7 +186,7 @@ async fn a_wiped_disk_is_one_command_and_a_damaged_one_too() {
     });
     votes_again(&lab, lost, one, &id).await;
     lab.agree(&all).await;
-    load.is_kept(&lab.endpoint(lost)).await;
+    load.ends_kept(&lab.endpoint(lost)).await;
 }
 
 /// Waits until the member at `at`, which was `old`, is somebody else and a voter.
@@ -219,6 +222,33 @@ async fn a_damaged_state_is_set_aside_and_sent_anew() {
     lab.agree(&[0, 1, 2]).await;
     // It is the member it was, and votes.
     blocking(|| lab.kill(1));
-    blocking(|| ok(&["put", "needed", "x", "--endpoints", &lab.endpoint(2)]));
-    load.is_kept(&lab.endpoint(0)).await;
+    blocking(|| lab.put(&[2]));
+    load.ends_kept(&lab.endpoint(0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_log_is_read_around_and_named() {
+    let mut lab = blocking(|| Lab::founded(3, 3, &[]));
+    let load = Load::on(&lab, &[0, 1]);
+    for _ in 0..4 {
+        load.goes_on().await;
+    }
+    blocking(|| {
+        // Killed, so that (most likely) the state has not been written since the start and the log is needed.
+        lab.kill(2);
+        let log = lab.data_dir(2).join("wal").join("wal-0000000000000001.log");
+        let mut bytes = std::fs::read(&log).expect("read");
+        // A frame among the first: they begin at sectors.
+        let at = (4..16).map(|sector| sector * 512).find(|&at| bytes[at] != 0).expect("a frame");
+        bytes[at + 8..at + 400].iter_mut().for_each(|byte| *byte ^= 0x10);
+        std::fs::write(&log, bytes).expect("damage");
+        lab.start(2, &[0, 1, 2], &[]);
+        lab.ready(2);
+        let said = lab.member(2).said();
+        assert!(said.contains("wal-0000000000000001.log is damaged at byte"), "{said}");
+    });
+    lab.agree(&[0, 1, 2]).await;
+    blocking(|| lab.kill(1));
+    blocking(|| lab.put(&[2]));
+    load.ends_kept(&lab.endpoint(0)).await;
 }

@@ -3,13 +3,16 @@
 //! A genuine etcd is looked for in `$ETCD_BIN` and on PATH; without one the test says so and passes. Ids differ, as they
 //! are made of URLs and the time; they are named by what they stand for.
 //!
-//! Known and deliberate difference, kept out of the requests: etcd stores peer URLs given to an update without looking
-//! at them, and never answers a promotion or a transfer that goes to nobody within its own time.
+//! Known and deliberate differences, kept out of the requests: etcd stores peer URLs given to an update without looking
+//! at them, forgets at an update that a member is a learner (3.5.1), and never answers a change that comes while it is
+//! not done with the one before.
 
 mod common;
 #[path = "members/lab.rs"]
 #[allow(dead_code)]
 mod lab;
+
+use std::time::Duration;
 
 use lab::Lab;
 use quorate_api::proto::etcdserverpb as pb;
@@ -60,7 +63,11 @@ impl Side {
 
     /// The answer, with names instead of ids, and nothing that depends on where it runs.
     async fn ask(&mut self, ask: &Ask) -> Result<String, String> {
-        self.carry_out(ask).await.map_err(|status| format!("{:?}: {}", status.code(), status.message()))
+        // etcd drops a change that comes while it is not done with the one before, and never answers it.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let answer = tokio::time::timeout(Duration::from_secs(10), self.carry_out(ask)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("no answer to {ask:?}"));
+        answer.map_err(|status| format!("{:?}: {}", status.code(), status.message()))
     }
 
     async fn carry_out(&mut self, ask: &Ask) -> Result<String, Status> {
@@ -142,8 +149,6 @@ const ASKED: &[Ask] = &[
     Ask::Voter(&["http://127.0.0.1:2"]),
     Ask::Promote(Who::Added(0)),
     Ask::Lead(Who::Added(0)),
-    Ask::Update(Who::Added(0), &["http://127.0.0.1:4"]),
-    Ask::List { linearizable: true },
     Ask::Remove(Who::Added(0)),
     Ask::Remove(Who::Added(0)),
     Ask::Promote(Who::Added(0)),

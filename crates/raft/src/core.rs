@@ -46,8 +46,8 @@ pub struct Raft<R: Rules = Paper> {
     pub(crate) commit: Index,
     /// How far the log has been compared with the current leader's and found equal.
     pub(crate) matched: Index,
-    /// The last entry this log ever held, as far as recovery knew. After the last entry there is, if the disk has
-    /// lost some.
+    /// The last entry this log held before its disk lost some, until as much has come back; else nothing. (What the log
+    /// has now does not belong here: a leader may lawfully cut that off.)
     pub(crate) held: LogId,
 
     pub(crate) part: Part,
@@ -118,7 +118,7 @@ impl<R: Rules> Consensus for Raft<R> {
                 true => Membership::new(config.voters.iter().copied(), []),
                 false => durable.membership,
             }),
-            held: durable.held,
+            held: if age(durable.held) > age(log.last()) { durable.held } else { LogId::default() },
             unreachable: false,
             clock: 0,
             promise,
@@ -255,6 +255,13 @@ impl<R: Rules> Raft<R> {
     /// Something happened that the protocol rules out.
     pub(crate) fn violate(&mut self, what: &'static str) {
         self.violation.get_or_insert(Violation(what));
+    }
+
+    /// The log has grown: what was missing may be back.
+    pub(crate) fn refilled(&mut self) {
+        if !self.lacks() {
+            self.held = LogId::default();
+        }
     }
 
     /// Whether the disk has lost entries that this log held, and they have not come back.

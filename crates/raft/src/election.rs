@@ -29,7 +29,8 @@ impl<R: Rules> Raft<R> {
         if let Part::Leader(_) = self.part {
             return self.lead_on(out);
         }
-        if self.elapsed >= self.timeout {
+        // A campaign is a vote for oneself, which a promise to a leader forbids like any other.
+        if self.elapsed >= self.timeout && !self.bound_against(self.config.id) {
             self.campaign_if_possible(out);
         }
     }

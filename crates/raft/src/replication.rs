@@ -421,6 +421,7 @@ impl<R: Rules> Raft<R> {
             self.log.push(entry.clone());
             self.adopt(entry);
         }
+        self.refilled();
     }
 
     fn contradicted(&mut self) {

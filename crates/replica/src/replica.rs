@@ -81,8 +81,9 @@ pub enum Input<M> {
     },
     /// The state machine's durable checkpoint covers the log up to here.
     Checkpointed(Index),
-    /// The membership ought to be this settled one. The replica remembers it, and asks for it again, whenever it leads,
-    /// until it holds; a later wish replaces an earlier one.
+    /// The membership ought to be this settled one. A replica that leads remembers it, and asks for it again until it
+    /// holds or another leads; a later wish replaces an earlier one. Who does not lead forgets it: by the time it leads, it
+    /// may be old.
     Change(Membership),
     /// Hand the leadership over to this voter.
     Transfer(NodeId),
@@ -261,13 +262,10 @@ impl<C: Consensus> Replica<C> {
     /// Ask for the membership desired, unless it holds. Only a leader's core would heed it.
     fn change(&mut self, out: &mut Vec<Output<C::Message>>) {
         let Some(target) = self.desired.take() else { return };
-        if self.core.status().membership == target {
-            return;
-        }
-        if self.role == Role::Leader {
+        if self.role == Role::Leader && self.core.status().membership != target {
             self.drive(Event::Change(target.clone()), out);
+            self.desired = Some(target);
         }
-        self.desired = Some(target);
     }
 
     fn propose(&mut self, proposals: Vec<Bytes>, out: &mut Vec<Output<C::Message>>) {
@@ -352,6 +350,9 @@ impl<C: Consensus> Replica<C> {
                 let found = leader.is_some() && self.leader != leader;
                 self.leader = leader;
                 self.role = role;
+                if role != Role::Leader {
+                    self.desired = None;
+                }
                 out.push(Output::Role { role, round, leader });
                 return found;
             }

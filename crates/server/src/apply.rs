@@ -82,7 +82,7 @@ impl Applier {
         let own = self.shared.member();
         let mut answers = Vec::with_capacity(slice.len());
         let mut batches = Vec::with_capacity(slice.len());
-        let mut last = None;
+        let (mut last, mut begun) = (None, false);
         let mut state = self.shared.state.write();
         for Decoded { id, content } in slice {
             if id.index.0 <= state.meta().applied_index {
@@ -97,6 +97,7 @@ impl Applier {
                     continue;
                 }
                 Content::Noop => {
+                    begun = true;
                     state.apply_noop(id.index.0, ballot);
                     continue;
                 }
@@ -112,12 +113,15 @@ impl Applier {
             }
         }
         let revision = state.revision();
+        let round = state.meta().applied_ballot.0;
         let members = news(&mut self.members, &state);
         drop(state);
         let Some(last) = last else { return };
         self.published(last, revision, batches);
-        if let Some((table, membership)) = members {
-            self.shared.members_applied(&table, &membership);
+        match members {
+            Some((table, membership)) => self.shared.members_applied(&table, &membership, round),
+            None if begun => self.shared.consensus().desire(None, round),
+            None => {}
         }
         self.shared.proposals.complete(answers);
     }
@@ -170,7 +174,8 @@ impl Applier {
                 tracing::info!(index = image.meta.applied_index, "a snapshot from the leader is in place");
                 let news = news(&mut self.members, &shared.state.read());
                 if let Some((table, membership)) = news {
-                    shared.members_applied(&table, &membership);
+                    let (round, _) = image.meta.applied_ballot;
+                    shared.members_applied(&table, &membership, round);
                 }
                 let _ = done.send(());
             }

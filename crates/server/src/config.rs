@@ -2,7 +2,7 @@
 //!
 //! A [`Config`] is a plain value: whoever starts a node fills it (from flags, from a test, from `quorate
 //! dev`), and [`Config::validate`] decides whether a node may start with it. Validation reads nothing but
-//! the value: no file, no name service, no clock.
+//! the value: no file, no name service, no clock. Only [`Config::has_run`] looks at the disk.
 //!
 //! Source: etcd's flags and startup refusals (ETCD.md section 16). Each refusal names the flag as the
 //! operator wrote it and what to write instead.
@@ -192,7 +192,19 @@ impl Config {
     }
 
     /// Refuses what a node must not start with, in etcd's order: timing, URLs, limits, cluster.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_again()?;
+        self.validate_cluster()
+    }
+
+    /// [`Config::validate`] for a member that has run before: whatever is said of an initial cluster is ignored then.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn validate_again(&self) -> Result<(), ConfigError> {
         if self.name.is_empty() {
             return Err(ConfigError::NoName);
         }
@@ -201,8 +213,12 @@ impl Config {
         }
         self.validate_timing()?;
         self.validate_urls()?;
-        self.validate_limits()?;
-        self.validate_cluster()
+        self.validate_limits()
+    }
+
+    /// Whether a member has run with this directory.
+    pub fn has_run(&self) -> bool {
+        self.data_dir.join("wal").exists()
     }
 
     fn validate_timing(&self) -> Result<(), ConfigError> {
@@ -263,7 +279,9 @@ impl Config {
                 return Err(ConfigError::Zero { flag, usual });
             }
         }
-        if let Some(percent) = self.read_lease_drift_percent.filter(|percent| !(1..=MAX_DRIFT_PERCENT).contains(percent)) {
+        if let Some(percent) =
+            self.read_lease_drift_percent.filter(|percent| !(1..=MAX_DRIFT_PERCENT).contains(percent))
+        {
             return Err(ConfigError::Drift { percent });
         }
         if self.watch_progress_notify_interval.is_zero() {

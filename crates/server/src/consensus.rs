@@ -69,8 +69,8 @@ impl<C: Core> Consenter for Ear<C> {
     fn checkpointed(&self, index: Index) {
         self.submit(ConsensusInput::Checkpointed(index), &AtomicBool::new(false));
     }
-    fn desire(&self, membership: Membership) {
-        self.submit(ConsensusInput::Desire(membership), &AtomicBool::new(false));
+    fn desire(&self, membership: Option<Membership>, round: u64) {
+        self.submit(ConsensusInput::Desire(membership, round), &AtomicBool::new(false));
     }
     fn transfer(&self, to: NodeId) {
         self.submit(ConsensusInput::Transfer(to), &AtomicBool::new(false));
@@ -148,7 +148,7 @@ impl<C: Core> Work for Driver<C> {
                         self.step(Input::Checkpointed(index));
                     }
                 }
-                ConsensusInput::Desire(membership) => self.steward.desire(membership),
+                ConsensusInput::Desire(membership, round) => self.steward.desire(membership, round),
                 ConsensusInput::Transfer(to) => self.step(Input::Transfer(to)),
                 ConsensusInput::Stop => return false,
             }

@@ -62,6 +62,8 @@ pub fn begin(config: &Config, protocol: &str) -> Result<Beginning, StartError> {
         Err(error) if config.replace_lost_disk && is_damage(&error) => {}
         Err(error) => return Err(error.into()),
     }
+    // A first start that did not come far leaves a directory that looks as if the member had run.
+    config.validate()?;
     if config.replace_lost_disk {
         return come_back(config, protocol);
     }

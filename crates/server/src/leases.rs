@@ -53,7 +53,7 @@ impl Shared {
     /// # Errors
     /// Nobody led for as long as a request may take.
     pub async fn renew(&self, id: LeaseId) -> Result<Option<i64>, ApiError> {
-        match self.ask_leader(&Ask::LeaseRenew { id }, |shared| shared.renew_here(id)).await? {
+        match self.ask_lessor(id, &Ask::LeaseRenew { id }, |shared| shared.renew_here(id)).await? {
             Answer::Renewed { ttl } => Ok(Some(ttl)),
             _ => Ok(None),
         }
@@ -64,9 +64,35 @@ impl Shared {
     /// # Errors
     /// Nobody led for as long as a request may take.
     pub async fn remaining(&self, id: LeaseId) -> Result<Option<(i64, i64)>, ApiError> {
-        match self.ask_leader(&Ask::LeaseRemaining { id }, |shared| shared.remaining_here(id)).await? {
+        match self.ask_lessor(id, &Ask::LeaseRemaining { id }, |shared| shared.remaining_here(id)).await? {
             Answer::Remaining { remaining, granted } => Ok(Some((remaining, granted))),
             _ => Ok(None),
+        }
+    }
+
+    /// Put a question about a lease to the leader, and make sure that it still led when it had answered: one that was
+    /// deposed without knowing would renew what its successor lets expire. A lease it does not know may be one whose
+    /// grant it has not applied yet, so that answer counts only once the lease is gone here too.
+    async fn ask_lessor(
+        &self,
+        id: LeaseId,
+        ask: &Ask,
+        here: impl Fn(&Shared) -> Answer,
+    ) -> Result<Answer, ApiError> {
+        let deadline = tokio::time::Instant::now() + self.request_timeout();
+        loop {
+            let leadership = (self.leadership.round(), self.leadership.leader());
+            let answer = self.ask_leader(ask, &here).await?;
+            self.confirm_read().await?;
+            let led = leadership == (self.leadership.round(), self.leadership.leader());
+            let unknown = answer == Answer::NotFound && self.state.read().lease_ttl(id).is_some();
+            if led && !unknown {
+                return Ok(answer);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(self.no_answer());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

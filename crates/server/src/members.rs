@@ -105,11 +105,7 @@ pub fn hearsay(roster: &Roster) -> BTreeMap<NodeId, Vec<String>> {
 
 impl Roll {
     /// What was found at the start.
-    pub fn new(
-        table: Arc<Members>,
-        applied: Membership,
-        hearsay: BTreeMap<NodeId, Vec<String>>,
-    ) -> Self {
+    pub fn new(table: Arc<Members>, applied: Membership, hearsay: BTreeMap<NodeId, Vec<String>>) -> Self {
         let known = Known { table, in_force: applied.clone(), applied, hearsay, ..Known::default() };
         Roll {
             known: RwLock::new(known),
@@ -147,15 +143,17 @@ impl Roll {
 
 impl Shared {
     /// The table or the configuration has been applied.
-    pub fn members_applied(&self, table: &Arc<Members>, membership: &Membership) {
+    pub fn members_applied(&self, table: &Arc<Members>, membership: &Membership, round: u64) {
         let mut known = self.roll.known.write();
         known.table = Arc::clone(table);
         known.applied = membership.clone();
         known.hearsay.retain(|node, _| table.get(node.0).is_none());
         drop(known);
-        self.consensus().desire(desired(table));
+        self.consensus().desire(Some(desired(table)), round);
         self.members_changed();
-        if table.is_removed(self.member()) && !membership.is_joint() && !membership.contains(NodeId(self.member()))
+        if table.is_removed(self.member())
+            && !membership.is_joint()
+            && !membership.contains(NodeId(self.member()))
         {
             self.end_removed();
         }
@@ -191,7 +189,8 @@ impl Shared {
         let mut wanted = known.addresses();
         // A removed member is spoken to until the configuration without it is settled.
         let busy: BTreeSet<NodeId> = known.in_force.nodes().union(&known.applied.nodes()).copied().collect();
-        let former: Vec<NodeId> = known.table.removed().iter().map(|&id| NodeId(id)).collect();
+        let removed = known.table.removed().iter().map(|&id| NodeId(id));
+        let former: Vec<NodeId> = removed.filter(|node| !busy.contains(node)).collect();
         drop(known);
         let linked = self.peers.known();
         for (node, addresses) in linked.into_iter().filter(|(node, _)| busy.contains(node)) {
@@ -365,7 +364,10 @@ impl Shared {
 
     async fn replace(&self, old: u64, peer_urls: &[String]) -> Result<u64, String> {
         let not_now = |error: ApiError| {
-            format!("{}: a majority of the voters must be up for this; bring members back first", error.text())
+            format!(
+                "{}: a majority of the voters must be up for this; bring members back first",
+                error.text()
+            )
         };
         self.confirm_read().await.map_err(not_now)?;
         let table = self.roll.table();

@@ -57,7 +57,10 @@ impl Node {
     /// # Errors
     /// Whatever keeps it from starting; nothing has been changed that matters.
     pub fn start(config: Config) -> Result<Node, StartError> {
-        config.validate()?;
+        match config.has_run() {
+            true => config.validate_again()?,
+            false => config.validate()?,
+        }
         // The one place that picks a protocol.
         start::<Raft>(config)
     }

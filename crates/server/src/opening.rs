@@ -286,7 +286,9 @@ impl Opening<'_> {
     ) -> Result<Opened, StartError> {
         // Asked first: if nobody answers, nothing has been touched.
         let roster = joining::roster(self.config, self.protocol, identity).inspect_err(|_| {
-            tracing::error!("the state cannot be used, and it can only be restored from the other members: {why}");
+            tracing::error!(
+                "the state cannot be used, and it can only be restored from the other members: {why}"
+            );
         })?;
         let aside = set_aside(&self.state_directory, "damaged")?;
         tracing::warn!(
@@ -327,7 +329,9 @@ impl Opening<'_> {
             quorate_wal::Options { segment_bytes: self.config.wal_segment_bytes, ..Default::default() };
         let (wal, mut groups) = Wal::open_at(disk, options, &whose, &BTreeMap::from([(GROUP, applied)]))?;
         for damage in wal.damage() {
-            tracing::warn!("{damage}; it is read around, and left as it is until its segment is no longer needed");
+            tracing::warn!(
+                "{damage}; it is read around, and left as it is until its segment is no longer needed"
+            );
         }
         for missing in wal.missing() {
             tracing::warn!("{missing}");
@@ -390,7 +394,9 @@ fn fits(state: State<Store>, log: &Recovered) -> Result<State<Store>, String> {
     let empty = log.base.index.0 == 0 && log.entries.is_empty() && log.held.index.0 == 0;
     match stands >= log.base.index.0 && (stands > 0 || empty) {
         true => Ok(state),
-        false => Err(format!("it stands at index {stands}, and the log begins after index {}", log.base.index)),
+        false => {
+            Err(format!("it stands at index {stands}, and the log begins after index {}", log.base.index))
+        }
     }
 }
 

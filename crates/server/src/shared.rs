@@ -51,8 +51,9 @@ pub enum ConsensusInput<M> {
     SnapshotSent(NodeId, bool),
     /// A durable checkpoint of the state covers the log up to here.
     Checkpointed(Index),
-    /// The members table says that the membership ought to be this.
-    Desire(Membership),
+    /// The state machine has applied entries of this round, and the members table says that the membership ought to be
+    /// this, if that is news.
+    Desire(Option<Membership>, u64),
     /// Hand the leadership over to this voter.
     Transfer(NodeId),
     /// The node stops.
@@ -89,7 +90,7 @@ pub trait Consenter: Send + Sync {
     /// The state is durable up to here.
     fn checkpointed(&self, index: Index);
     /// The membership ought to be this.
-    fn desire(&self, membership: Membership);
+    fn desire(&self, membership: Option<Membership>, round: u64);
     /// Hand the leadership over.
     fn transfer(&self, to: NodeId);
 }

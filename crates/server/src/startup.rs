@@ -27,10 +27,10 @@ use crate::consensus::{Busy, Driver, Ear, attend};
 use crate::identity::Identity;
 use crate::log::{LogInput, LogWriter, prepare_segments};
 use crate::mailbox::{Receiver, Sender, mailbox};
+use crate::members::{self, Roll, desired};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::opening::{self, Opened, Ports, StartError};
-use crate::members::{self, Roll, desired};
 use crate::peers::{self, Hooks, Listening, Local, Peers};
 use crate::shared::{ApplyInput, ConsensusInput, Core, Fatal, Leadership, Shared, TICK};
 use crate::snapshots::membership;
@@ -44,8 +44,10 @@ use crate::{checkpoint, compaction, http, joining, leases};
 /// # Errors
 /// What [`opening`] finds.
 pub fn start<C: Core>(config: Config) -> Result<Node, StartError> {
-    let beginning = joining::begin(&config, C::NAME)?;
+    // A node that has to ask others first does so before they can reach it.
+    let asked = if config.has_run() { None } else { Some(joining::begin(&config, C::NAME)?) };
     let Ports { runtime, clients, peers } = Ports::bind(&config)?;
+    let beginning = asked.map_or_else(|| joining::begin(&config, C::NAME), Ok)?;
     let opened = opening::open::<C>(&config, beginning)?;
     let Opened { identity, wal, state, recovered, hearsay, state_directory, options } = opened;
     let life = Life::begin();

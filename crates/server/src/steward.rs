@@ -2,7 +2,8 @@
 //!
 //! The table says who ought to vote; while the core's membership is another one, a leader is asked to change it, again
 //! and again until it has (a core takes such a wish only when nothing stands against it, and answers nothing). A
-//! leader that is to lose its vote is asked to hand over first: the cluster would otherwise be without a leader for an
+//! table that lags the log would wish an old membership back, so nothing is asked before the first entry of the
+//! leader's own round is applied. A leader that is to lose its vote is asked to hand over first: the cluster would otherwise be without a leader for an
 //! election timeout. If nobody takes over within a while the change is asked for all the same.
 
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ const HANDING_OVER: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Steward {
     desired: Option<Membership>,
+    /// The round of the last entries applied when the table was last looked at.
+    round: u64,
     next: Instant,
     /// Since when this leader has tried to hand over in order to go.
     leaving: Option<Instant>,
@@ -32,12 +35,13 @@ impl Steward {
     /// The table that was found at the start says this.
     pub fn new(desired: Membership) -> Self {
         let desired = Some(desired).filter(|desired| !desired.voters().is_empty());
-        Steward { desired, next: Instant::now(), leaving: None }
+        Steward { desired, round: 0, next: Instant::now(), leaving: None }
     }
 
-    /// The table says this now.
-    pub fn desire(&mut self, membership: Membership) {
-        self.desired = Some(membership);
+    /// The table says this now, if that is news, with entries of this round applied.
+    pub fn desire(&mut self, membership: Option<Membership>, round: u64) {
+        self.desired = membership.or(self.desired.take());
+        self.round = round;
         self.look_soon();
     }
 
@@ -72,7 +76,8 @@ impl Steward {
         status: &Status,
         successor: impl FnOnce() -> Option<NodeId>,
     ) -> Option<Input<M>> {
-        let desired = self.desired.as_ref().filter(|desired| **desired != status.membership)?;
+        let current = self.round == status.promised.round;
+        let desired = self.desired.as_ref().filter(|desired| current && **desired != status.membership)?;
         if desired.votes(status.id) || status.membership.is_joint() {
             return Some(Input::Change(desired.clone()));
         }
@@ -119,18 +124,25 @@ mod tests {
     fn what_differs_is_asked_for_until_it_is_in_force() {
         let mut steward = Steward::new(membership(&[1, 2]));
         let before = leader(membership(&[1]));
+        assert_eq!(asked(&mut steward, &before, None), "None", "the table may be older than the log");
+        steward.desire(None, 1);
         for _ in 0..2 {
             assert!(asked(&mut steward, &before, None).starts_with("Some(Change"));
         }
         assert_eq!(asked(&mut steward, &leader(membership(&[1, 2])), None), "None");
-        steward.desire(membership(&[1]));
+        steward.desire(Some(membership(&[1])), 1);
         assert!(asked(&mut steward, &leader(membership(&[1, 2])), None).starts_with("Some(Change"));
-        assert_eq!(asked(&mut Steward::new(Membership::default()), &before, None), "None", "nothing is known");
+        assert_eq!(
+            asked(&mut Steward::new(Membership::default()), &before, None),
+            "None",
+            "nothing is known"
+        );
     }
 
     #[test]
     fn a_leader_that_goes_hands_over_first_if_somebody_can_take_over() {
         let mut steward = Steward::new(membership(&[2, 3]));
+        steward.desire(None, 1);
         let before = leader(membership(&[1, 2, 3]));
         assert_eq!(asked(&mut steward, &before, Some(3)), "Some(Transfer(NodeId(3)))");
         assert!(asked(&mut steward, &before, None).starts_with("Some(Change"));

@@ -31,7 +31,12 @@ pub struct Waiter<'a, T> {
 impl<T> Waiters<T> {
     /// At most `max` at a time, numbered from `first`, which should differ between lives of a node.
     pub fn new(first: u64, max: usize) -> Self {
-        Waiters { next: AtomicU64::new(first), max, closed: AtomicBool::new(false), waiting: Mutex::default() }
+        Waiters {
+            next: AtomicU64::new(first),
+            max,
+            closed: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        }
     }
 
     /// Take a place, if there is one.

@@ -20,8 +20,9 @@ use quorate_checker::{Violation, acknowledged, digest, linearizable, log_matchin
 use quorate_kv::{Command, LeaseId, Record};
 use quorate_protocol::{Consensus, Entry, EntryKind};
 
+use crate::swarm::FASTEST_PERMILLE;
+
 /// See the module's text.
-#[derive(Default)]
 pub struct Checks {
     elections: Elections,
     committed: Committed,
@@ -30,6 +31,8 @@ pub struct Checks {
     events: Vec<Event>,
     applied: u64,
     clock: u64,
+    /// How finely a node reads its clock: a tick. Nothing, if clocks may jump: then leases may end early.
+    clock_us: Option<u64>,
     /// When each lease may end, at the earliest.
     leases: BTreeMap<LeaseId, u64>,
     /// Requests of clients on keys that only clients change.
@@ -39,12 +42,6 @@ pub struct Checks {
     /// The first broken promise: its name and the evidence.
     pub failure: Option<(String, String)>,
 }
-
-/// A tick of the fastest clock, in thousandths of a right one's.
-pub const FASTEST_PERMILLE: u64 = 850;
-
-/// How finely a simulated node reads its clock: a tick.
-const CLOCK_US: u64 = 10_000;
 
 /// How an entry is named in the checks.
 fn seen(entry: &Entry) -> LogEntry {
@@ -83,6 +80,24 @@ fn log_of<C: Consensus>(node: u64, core: &C) -> Log {
 }
 
 impl Checks {
+    /// Of a cluster whose state begins at index 1.
+    pub fn new(clock_us: Option<u64>) -> Self {
+        Checks {
+            elections: Elections::default(),
+            committed: Committed::default(),
+            completeness: LeaderCompleteness::default(),
+            hashes: StateHash::default(),
+            events: Vec::new(),
+            applied: 1,
+            clock: 0,
+            clock_us,
+            leases: BTreeMap::new(),
+            operations: Vec::new(),
+            leased: Vec::new(),
+            failure: None,
+        }
+    }
+
     /// Note a broken promise. Only the first counts: the others follow from it.
     pub fn fail(&mut self, property: &str, detail: impl Into<String>) {
         if self.failure.is_none() {
@@ -145,10 +160,11 @@ impl Checks {
     /// An entry about a lease was applied for the first time, by whichever node: none ends before its time is up
     /// on the fastest clock there is.
     pub fn lease(&mut self, now: u64, command: &Command) {
+        let Some(clock_us) = self.clock_us else { return };
         match command {
             Command::LeaseGrant { id, ttl } => {
                 let lives_us = (*ttl).max(0) as u64 * 1000 * FASTEST_PERMILLE;
-                self.leases.insert(*id, now + lives_us.saturating_sub(CLOCK_US));
+                self.leases.insert(*id, now + lives_us.saturating_sub(clock_us));
             }
             Command::LeaseRevoke { id } => {
                 let due = self.leases.remove(id);

@@ -106,11 +106,10 @@ struct Client {
     lease: Option<LeaseId>,
 }
 
-/// All of them: those of the load, then one for each node, which asks only when it is told to.
+/// All of them: those of the load, then one for each node that is to prove its service.
 #[derive(Debug, Default)]
 pub struct Clients {
     all: Vec<Client>,
-    load: usize,
     /// The load has ended.
     pub silent: bool,
 }
@@ -119,18 +118,19 @@ impl Clients {
     /// The clients of a run.
     pub fn new(env: &mut Env) -> Self {
         let load = env.swarm.load.clients;
-        let mut all: Vec<Client> = (0..load).map(|_| Client::default()).collect();
-        all.extend((0..env.swarm.nodes).map(|node| Client { node, probe: true, ..Client::default() }));
+        let all: Vec<Client> = (0..load).map(|_| Client::default()).collect();
         for client in 0..load {
             let delay = env.dice.clients.below(500_000);
             env.after(delay, Event::Client(ClientEvent::Next { client }));
         }
-        Clients { all, load, silent: false }
+        Clients { all, silent: false }
     }
 
-    /// Let the client of each node put something, until it is done.
-    pub fn probe(&mut self, env: &mut Env) {
-        for client in self.load..self.all.len() {
+    /// Let a client of each of these nodes put something, until it is done.
+    pub fn probe(&mut self, nodes: &[usize], env: &mut Env) {
+        for &node in nodes {
+            let client = self.all.len();
+            self.all.push(Client { node, probe: true, ..Client::default() });
             env.after(0, Event::Client(ClientEvent::Next { client }));
         }
     }
@@ -168,7 +168,7 @@ impl Clients {
         env.stats.operations += 1;
         client.doing = Some(Doing { number, ask: what, operations });
         if !client.probe && env.dice.clients.percent(25) {
-            client.node = env.dice.clients.below(env.swarm.nodes as u64) as usize;
+            client.node = Env::a_server(&env.serving, &mut env.dice.clients);
         }
         tell!(env, "client {at} asks node {}: {ask:?}", client.node + 1);
         let request = NodeEvent::Request { client: at, number, ask };
@@ -191,7 +191,7 @@ impl Clients {
         let wants_more = if client.probe { !client.done } else { !self.silent };
         if wants_more {
             if !client.probe && !answered {
-                client.node = env.dice.clients.below(env.swarm.nodes as u64) as usize;
+                client.node = Env::a_server(&env.serving, &mut env.dice.clients);
             }
             let delay = 1_000 + env.dice.clients.below(env.swarm.load.think_us + 1);
             env.after(delay, Event::Client(ClientEvent::Next { client: at }));

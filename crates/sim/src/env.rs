@@ -4,12 +4,13 @@
 //! but by an event out of it, which is why a run repeats exactly.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use quorate_protocol::Random;
 
 use crate::checks::Checks;
 use crate::clients::ClientEvent;
+use crate::deeds::Deeds;
 use crate::nemesis::Deed;
 use crate::network::Network;
 use crate::node::NodeEvent;
@@ -70,7 +71,6 @@ pub struct Dice {
     pub host: Random,
     pub clients: Random,
     pub watchers: Random,
-    pub nemesis: Random,
 }
 
 /// See the module's text.
@@ -83,6 +83,15 @@ pub struct Env {
     pub trace: Trace,
     pub stats: Stats,
     pub dice: Dice,
+    pub deeds: Deeds,
+    /// How many nodes there are, those that left and those that joined included.
+    pub places: usize,
+    /// Nodes that clients know of.
+    pub serving: Vec<usize>,
+    /// Nodes whose disk was damaged, and the life in which that was.
+    pub damaged: BTreeMap<usize, u64>,
+    /// Until when a node's disk is slow.
+    pub slow_disks: BTreeMap<usize, u64>,
     queue: BinaryHeap<Due>,
     entered: u64,
 }
@@ -95,14 +104,19 @@ impl Env {
             host: random.fork(),
             clients: random.fork(),
             watchers: random.fork(),
-            nemesis: random.fork(),
         };
+        let clock_us = (!swarm.faults.weights.break_clocks()).then_some(swarm.tick_us);
         Env {
             now: 0,
-            network: Network::new(swarm.nodes),
+            network: Network::default(),
+            deeds: Deeds::new(random.fork(), None),
+            places: swarm.nodes,
+            serving: (0..swarm.nodes).collect(),
+            damaged: BTreeMap::new(),
+            slow_disks: BTreeMap::new(),
             swarm,
             plant,
-            checks: Checks::default(),
+            checks: Checks::new(clock_us),
             trace: Trace::new(told),
             stats: Stats { runs: 1, ..Stats::default() },
             dice,
@@ -127,6 +141,18 @@ impl Env {
         let due = self.queue.pop()?;
         self.now = due.at;
         Some(due.event)
+    }
+
+    /// How long a node's disk takes for an fsync now.
+    pub fn disk_us(&mut self, node: usize) -> u64 {
+        let takes = Env::within(&mut self.dice.disk, self.swarm.pace.disk_us);
+        let slow = self.slow_disks.get(&node).is_some_and(|until| self.now < *until);
+        if slow { 20 * takes } else { takes }
+    }
+
+    /// A node for a client to ask.
+    pub fn a_server(serving: &[usize], random: &mut Random) -> usize {
+        serving[random.below(serving.len() as u64) as usize]
     }
 
     /// A number in `low..=high`.

@@ -3,23 +3,31 @@
 //! It is the counterpart of the server's threads in one value: the real [`Replica`], the real [`Wal`] over a
 //! disk in memory, the real [`State`], lessor and watch hub. What the server does on several threads at once is done
 //! here in pieces that the queue of events spreads over time: an fsync takes a while, and so does applying.
-//! Serving clients and watchers is in [`crate::serve`], images and checkpoints in [`crate::images`].
+//! Serving clients and watchers is in [`crate::serve`], images and checkpoints in [`crate::images`], the log and what it
+//! must keep in [`crate::journal`].
+//!
+//! An error of the log ends the host: it does nothing more once [`Host::dead`] is set, and the node ends it.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
-use quorate_kv::{Hub, HubOptions, MemoryStorage, Range, State, Storage, StreamId};
+use bytes::Bytes;
+use quorate_kv::{Hub, HubOptions, MemoryStorage, Range, State, Storage, StreamId, WatchCreate};
+use quorate_protocol::codec::Reader;
 use quorate_protocol::{
-    Ballot, Config, Consensus, Entry, Index, LogId, NodeId, Outbox, ReadId, Recovered, Role, Seq, WriteOp,
+    Ballot, Config, Consensus, Entry, Index, LogId, Membership, NodeId, Outbox, ReadId, Recovered, Role,
 };
 use quorate_replica::{Input, Lessor, Limits, Output, Replica};
-use quorate_wal::{GroupId, Identity, MemoryDisk, Options, Wal, WalError};
+use quorate_wal::{GroupId, MemoryDisk, Wal};
 use quorate_wire::{FrameDecoder, Packet, encode_message};
 
+use crate::disks::Trouble;
 use crate::env::Env;
-use crate::network::Parcel;
+use crate::images::{Incoming, Outgoing};
+use crate::journal::Journal;
+use crate::network::Spoiled;
 use crate::node::{Durable, NodeEvent};
 use crate::plant::{self, Plant};
+use crate::report::Fault;
 use crate::trace::tell;
 
 /// The only group of a node.
@@ -46,19 +54,19 @@ pub struct Host<C: Consensus> {
     pub life: u64,
     pub durable: Durable,
     pub replica: Replica<C>,
-    wal: Wal<MemoryDisk>,
-    outbox: Outbox<C::Message>,
-    /// The last write handed to the log.
-    written: Seq,
-    /// The last of them with a promise in it; 0 once that is durable.
-    promise: Seq,
-    /// The last write of the frame being synced.
-    flying: Option<Seq>,
+    pub wal: Wal<MemoryDisk>,
+    pub outbox: Outbox<C::Message>,
+    pub journal: Journal,
+    /// It has met an error after which nothing may be done or sent.
+    pub dead: bool,
+    /// So many more frames must become durable before it may crash: its disk has lied.
+    pub fragile: u8,
     pub state: State<MemoryStorage>,
     pub lessor: Lessor,
     pub hub: Hub,
     pub connections: BTreeMap<StreamId, Connection>,
     pub ticks: u64,
+    tick_ms: u64,
     pub role: Role,
     pub leader: Option<NodeId>,
     /// Committed, not applied.
@@ -70,12 +78,18 @@ pub struct Host<C: Consensus> {
     /// Reads that wait for the state machine.
     pub ready: Vec<(Index, Vec<ReadId>)>,
     pub writes: BTreeMap<u64, Waiter>,
+    /// For bugs put in: proposals without an answer, and what watchers asked for.
+    pub unanswered: BTreeMap<u64, Bytes>,
+    pub watched: BTreeMap<StreamId, WatchCreate>,
     pub requests: u64,
-    /// Images for peers, each with the entry it stands at.
-    pub images: BTreeMap<usize, (LogId, Bytes)>,
+    /// Images for peers.
+    pub images: BTreeMap<usize, Outgoing>,
+    /// Images on their way from peers.
+    pub incoming: BTreeMap<usize, Incoming>,
+    pub streams: u64,
     /// The image that came with the message being stepped.
     pub staged: Option<MemoryStorage>,
-    inputs: VecDeque<Input<C::Message>>,
+    pub inputs: VecDeque<Input<C::Message>>,
 }
 
 /// Where a state stands in the log.
@@ -86,34 +100,46 @@ pub fn stands_at(storage: &MemoryStorage) -> LogId {
 }
 
 impl<C: Consensus> Host<C> {
-    /// Start from what is durable.
-    pub fn start(place: usize, life: u64, durable: Durable, env: &mut Env) -> Result<Self, WalError> {
+    /// Start from what is durable, and what was found in the log.
+    pub fn start(
+        place: usize,
+        life: u64,
+        durable: Durable,
+        wal: Wal<MemoryDisk>,
+        found: Recovered,
+        trouble: Trouble,
+        env: &mut Env,
+    ) -> Self {
         let id = NodeId(place as u64 + 1);
-        let identity = Identity { cluster: 1, node: id.0, protocol: C::NAME.into() };
-        let options = Options { segment_bytes: env.swarm.segment_bytes, spares: 1 };
-        let (wal, mut groups) = Wal::open(durable.disk.clone(), options, &identity)?;
-        let found = groups.remove(&GROUP).unwrap_or_default();
-        let promised = plant::promise_found(env.plant, found.promised);
-        let found = Recovered { promised, applied: stands_at(&durable.checkpoint), ..found };
+        if stands_at(&durable.checkpoint).index < found.base.index && !env.damaged.contains_key(&place) {
+            let (state, base) = (stands_at(&durable.checkpoint), found.base);
+            let detail = format!("node {id}: its state is at {state}, its log begins after {base}");
+            env.checks.fail("StateRecovery", detail);
+        }
+        let found = with_state(found, &durable.checkpoint);
+        let journal = Journal::new(trouble, &found);
+        let found = plant::found(env.plant, found);
         let config = config(id, env);
         let core = C::recover(config, found, env.dice.host.fork());
         let state = State::restore(durable.checkpoint.clone());
-        let hub_options = HubOptions { batch_revisions: 7, batch_bytes: 400, ..HubOptions::default() };
-        Ok(Host {
+        let hub_options =
+            HubOptions { batch_revisions: 7, batch_bytes: 400, fragment_bytes: 120, ..HubOptions::default() };
+        Host {
             place,
             life,
             durable,
             replica: Replica::new(core, limits(env)),
             wal,
             outbox: Outbox::default(),
-            written: Seq(0),
-            promise: Seq(0),
-            flying: None,
+            journal,
+            dead: false,
+            fragile: 0,
             hub: Hub::new(state.revision(), hub_options),
             state,
             lessor: Lessor::new(),
             connections: BTreeMap::new(),
             ticks: 0,
+            tick_ms: env.swarm.tick_us / 1000,
             role: Role::Follower,
             leader: None,
             backlog: VecDeque::new(),
@@ -123,11 +149,15 @@ impl<C: Consensus> Host<C> {
             reads: BTreeMap::new(),
             ready: Vec::new(),
             writes: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            watched: BTreeMap::new(),
             requests: 0,
             images: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            streams: 0,
             staged: None,
             inputs: VecDeque::new(),
-        })
+        }
     }
 
     /// Its name to the others.
@@ -143,19 +173,24 @@ impl<C: Consensus> Host<C> {
         for (stream, connection) in &self.connections {
             env.break_watch(connection.watcher, *stream);
         }
-        self.durable
+        let kept = self.journal.at_end(self.durable.kept);
+        Durable { kept, ..self.durable }
     }
 
     /// Something happens.
     pub fn handle(&mut self, event: NodeEvent, env: &mut Env) {
+        if self.dead {
+            return;
+        }
         match event {
             NodeEvent::Start => {}
             NodeEvent::Tick => self.tick(env),
-            NodeEvent::Parcel { from, bytes } => self.unpack(from, &bytes, env),
+            NodeEvent::Parcel { from, bytes, spoiled } => self.unpack(from, &bytes, spoiled, env),
             NodeEvent::Synced => self.synced(env),
             NodeEvent::Apply => self.apply(env),
             NodeEvent::Checkpointed(storage) => self.checkpointed(*storage, env),
             NodeEvent::MakeImage { to } => self.make_image(to, env),
+            NodeEvent::Piece { to, stream } => self.send_piece(to, stream, env),
             NodeEvent::SnapshotSent { to, ok } => self.step(Input::SnapshotSent { to: node(to), ok }, env),
             NodeEvent::LinkReset { peer } => self.step(Input::LinkReset(node(peer)), env),
             NodeEvent::Request { client, number, ask } => self.ask(Waiter { client, number }, ask, env),
@@ -182,16 +217,7 @@ impl<C: Consensus> Host<C> {
             self.hub.tick_progress();
         }
         self.tell_watchers(env);
-        let kept = if self.wal.is_idle() { self.wal.seal() } else { Ok(()) };
-        let prepared =
-            if self.wal.wants_next() && env.dice.host.percent(30) { self.wal.prepare_next() } else { Ok(()) };
-        self.log_works(kept.and(prepared), env);
-    }
-
-    fn log_works(&self, outcome: Result<(), WalError>, env: &mut Env) {
-        if let Err(error) = outcome {
-            env.checks.fail("LogWorks", format!("node {}: {error}", self.id()));
-        }
+        self.keep_log(env);
     }
 
     /// Step the replica, and whatever follows from it at once.
@@ -201,23 +227,22 @@ impl<C: Consensus> Host<C> {
         while let Some(input) = self.inputs.pop_front() {
             self.replica.step(input, &mut outputs);
             for output in outputs.drain(..) {
-                self.carry(output, env);
+                if !self.dead {
+                    self.carry(output, env);
+                }
             }
             env.checks.core(self.id().0, self.replica.core());
+            self.journal.note(self.replica.status());
             self.write(env);
+            if self.dead {
+                self.inputs.clear();
+            }
         }
     }
 
     fn carry(&mut self, output: Output<C::Message>, env: &mut Env) {
         match output {
-            Output::Write { seq, ops } => {
-                if ops.iter().any(|op| matches!(op, WriteOp::Meta { .. })) {
-                    self.promise = seq;
-                }
-                let appended = self.wal.append(GROUP, &ops);
-                self.log_works(appended, env);
-                self.written = seq;
-            }
+            Output::Write { seq, ops } => self.append(seq, &ops, env),
             Output::Send { to, message, after } => {
                 if let Some((to, message)) = self.outbox.put(to, message, after) {
                     self.send(to, &message, env);
@@ -243,122 +268,116 @@ impl<C: Consensus> Host<C> {
     fn role_changed(&mut self, role: Role, round: u64, leader: Option<NodeId>, env: &mut Env) {
         tell!(env, "node {} is {role:?} in round {round}, leader {leader:?}", self.id());
         let began = role == Role::Leader && self.role != Role::Leader;
+        let another = leader.is_some() && leader != self.leader;
         self.role = role;
         self.leader = leader;
         if began {
             env.checks.leads(self.id().0, round, self.replica.core());
             let grace_ms = env.swarm.election_us() / 1000;
-            self.lessor.lead(self.state.leases(), self.now_ms(), grace_ms);
+            let from_ms = plant::leases_from(env.plant, self.now_ms());
+            self.lessor.lead(self.state.leases(), from_ms, grace_ms);
             env.elected(self.place, self.life);
+            // What was wished in an earlier leadership is old: be content with what there is.
+            self.inputs.push_back(Input::Change(self.replica.status().membership));
         } else if role != Role::Leader {
             self.lessor.stop();
+        }
+        if another && env.plant == Some(Plant::RetriedProposal) {
+            self.propose_again();
         }
     }
 
     /// The node's own clock.
     pub fn now_ms(&self) -> u64 {
-        self.ticks * 10
-    }
-
-    // The log.
-
-    /// Write what is buffered, unless a frame is being synced.
-    fn write(&mut self, env: &mut Env) {
-        if self.flying.is_some() || self.wal.buffered_bytes() == 0 {
-            return;
-        }
-        let written = self.wal.write();
-        self.log_works(written, env);
-        self.flying = Some(self.written);
-        let delay = Env::within(&mut env.dice.disk, env.swarm.pace.disk_us);
-        env.after_at(delay, self.place, self.life, NodeEvent::Synced);
-        if env.plant == Some(Plant::AckBeforeFsync) {
-            self.durable_upto(self.written, env);
-        }
-    }
-
-    fn synced(&mut self, env: &mut Env) {
-        let synced = self.wal.sync();
-        self.log_works(synced, env);
-        if let Some(seq) = self.flying.take()
-            && env.plant != Some(Plant::AckBeforeFsync)
-        {
-            self.durable_upto(seq, env);
-        }
-        self.write(env);
-        while let Some(input) = self.inputs.pop_front() {
-            self.step(input, env);
-        }
-    }
-
-    /// Send what waited for this write, and let the replica know.
-    fn durable_upto(&mut self, seq: Seq, env: &mut Env) {
-        for (to, message) in self.outbox.durable(seq) {
-            self.send(to, &message, env);
-            env.sent_after_sync(self.place, self.life);
-        }
-        if self.promise > Seq(0) && self.promise <= seq {
-            self.promise = Seq(0);
-            env.promised(self.place, self.life);
-        }
-        self.inputs.push_back(Input::Durable(seq));
+        self.ticks * self.tick_ms
     }
 
     // The links.
 
-    fn send(&mut self, to: NodeId, message: &C::Message, env: &mut Env) {
+    pub fn send(&mut self, to: NodeId, message: &C::Message, env: &mut Env) {
         let to = place(to);
-        let mut bytes = BytesMut::new();
-        let mut image = None;
-        if let Some(id) = C::carries_snapshot(message) {
-            match self.images.get(&to) {
-                Some((at, content)) if *at == id => self.pack_image(content, &mut bytes),
-                // Another one was made since: the core is told that this one was not sent.
-                _ => {
-                    return env.after_at(1, self.place, self.life, NodeEvent::SnapshotSent { to, ok: false });
-                }
-            }
-            image = Some(self.life);
-        }
-        match encode_message(GROUP, message) {
-            Ok(segments) => segments.iter().for_each(|segment| bytes.extend_from_slice(segment)),
+        let boast = plant::boasts(env.plant, message, || self.replica.status().commit);
+        let encoded = match &boast {
+            Some(boast) => encode_message(GROUP, boast),
+            None => encode_message(GROUP, message),
+        };
+        let frame = match encoded {
+            Ok(segments) => Bytes::from(segments.concat()),
             Err(error) => return env.checks.fail("Wire", format!("node {}: {error}", self.id())),
+        };
+        match C::carries_snapshot(message) {
+            Some(id) => self.send_image(to, id, frame, env),
+            None => env.transmit(self.place, to, frame, Spoiled::No),
         }
-        env.transmit(self.place, to, Parcel { bytes: bytes.freeze(), image });
     }
 
-    fn unpack(&mut self, from: usize, bytes: &Bytes, env: &mut Env) {
+    /// Whether this node listens to that one: not to who has been removed, once the configuration without it is settled.
+    fn admits(&self, from: usize) -> bool {
+        let from = node(from);
+        let applied = || Membership::from_bytes(self.state.membership().clone()).unwrap_or_default();
+        !self.state.members().is_removed(from.0)
+            || self.replica.status().membership.contains(from)
+            || applied().contains(from)
+    }
+
+    /// Take what a parcel holds. An error ends the connection, as it does in production; whether there
+    /// may be one is known here.
+    fn unpack(&mut self, from: usize, bytes: &Bytes, spoiled: Spoiled, env: &mut Env) {
+        if !self.admits(from) {
+            return;
+        }
         let mut frames = FrameDecoder::default();
         frames.feed(bytes);
-        let mut image: Vec<Bytes> = Vec::new();
-        loop {
+        let error = loop {
             let packet = match frames.next_frame() {
-                Ok(None) => return,
+                Ok(None) if spoiled == Spoiled::No => return,
+                Ok(None) => {
+                    return env.checks.fail("Wire", format!("node {}: a spoiled frame was taken", self.id()));
+                }
                 Ok(Some(frame)) => Packet::decode(frame).map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
-            match packet {
-                Ok(Packet::SnapshotChunk(chunk)) => image.push(chunk.bytes),
-                Ok(Packet::Message { body, .. }) => self.receive(from, body, &image, env),
-                Ok(other) => env.checks.fail("Wire", format!("an unexpected packet: {other:?}")),
-                Err(error) => return env.checks.fail("Wire", format!("node {}: {error}", self.id())),
+            let taken = match packet {
+                Ok(Packet::SnapshotChunk(chunk)) => {
+                    self.take_piece(from, &chunk, env);
+                    Ok(())
+                }
+                Ok(Packet::Message { body, .. }) => self.receive(from, body, env),
+                Ok(other) => Err(format!("an unexpected packet: {other:?}")),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken {
+                break error;
             }
+        };
+        if spoiled == Spoiled::No {
+            return env.checks.fail("Wire", format!("node {}: {error}", self.id()));
         }
+        tell!(env, "  {} <- {}: {error}", self.id(), from + 1);
+        env.reset_both(self.place, from);
     }
 
-    fn receive(&mut self, from: usize, body: Bytes, image: &[Bytes], env: &mut Env) {
-        let message: C::Message = match quorate_protocol::codec::Reader::whole(body) {
-            Ok(message) => message,
-            Err(error) => return env.checks.fail("Wire", format!("node {}: {error}", self.id())),
-        };
+    fn receive(&mut self, from: usize, body: Bytes, env: &mut Env) -> Result<(), String> {
+        let message: C::Message = Reader::whole(body).map_err(|malformed| malformed.to_string())?;
         if env.trace.told() {
             tell!(env, "  {} <- {}: {message:?}", self.id(), from + 1);
         }
-        if let Some(id) = C::carries_snapshot(&message) {
-            self.stage(id, image, env);
+        if let Some(id) = C::carries_snapshot(&message)
+            && !self.stage(from, id, env)
+        {
+            // Its image broke off: the message is not delivered.
+            return Ok(());
         }
         self.step(Input::Receive { from: node(from), message }, env);
         self.staged = None;
+        Ok(())
+    }
+
+    /// Whether the log has all that it is known to have held.
+    pub fn has_what_it_held(&self) -> bool {
+        let status = self.replica.status();
+        let order = |id: LogId| (id.ballot.round, id.index);
+        order(status.last) >= order(status.held)
     }
 }
 
@@ -372,16 +391,47 @@ pub fn place(node: NodeId) -> usize {
     node.0 as usize - 1
 }
 
-fn config(id: NodeId, env: &Env) -> Config {
-    let swarm = &env.swarm;
-    Config {
-        election_ticks: swarm.election_ticks,
-        heartbeat_ticks: swarm.heartbeat_ticks,
-        max_message_bytes: swarm.max_message_bytes,
-        max_inflight: swarm.max_inflight,
-        max_uncommitted_bytes: 1 << 20,
-        ..Config::new(id, (0..swarm.nodes).map(node).collect())
+/// What was found in the log, with what the state says of itself. A state that stands before the log's beginning is
+/// lost: the node begins with neither, keeps its word and what it is known to have held, and gets an image.
+fn with_state(found: Recovered, state: &MemoryStorage) -> Recovered {
+    let meta = state.meta();
+    let membership = Membership::from_bytes(meta.membership.clone()).unwrap_or_default();
+    let applied = stands_at(state);
+    if applied.index < found.base.index {
+        let (base, entries) = (LogId::default(), Vec::new());
+        return Recovered {
+            base,
+            entries,
+            applied: LogId::default(),
+            membership: Membership::default(),
+            ..found
+        };
     }
+    Recovered { applied, membership, ..found }
+}
+
+/// A node's settings. While a new release is rolled out they differ, from node to node and from life to life.
+fn config(id: NodeId, env: &mut Env) -> Config {
+    let mut config = Config {
+        election_ticks: env.swarm.election_ticks,
+        heartbeat_ticks: env.swarm.heartbeat_ticks,
+        max_message_bytes: env.swarm.max_message_bytes,
+        max_inflight: env.swarm.max_inflight,
+        max_uncommitted_bytes: 1 << 20,
+        priority: if env.swarm.priorities { (id.0 % 3) as u8 } else { 0 },
+        lease_drift_percent: env.swarm.lease_drift,
+        // The membership is in the state, or is told by the leader.
+        ..Config::new(id, Vec::new())
+    };
+    if env.swarm.mixed && env.dice.host.percent(50) {
+        env.stats.fault(Fault::Versions);
+        config.max_message_bytes = env.dice.host.between(32, 1024) as usize;
+        config.max_inflight = env.dice.host.between(1, 64) as usize;
+        if env.swarm.lease_drift.is_none() {
+            config.election_ticks += env.dice.host.below(u64::from(config.election_ticks / 2) + 1) as u32;
+        }
+    }
+    config
 }
 
 fn limits(env: &Env) -> Limits {

@@ -1,6 +1,10 @@
 //! Checkpoints of a node's state, and its images on their way between nodes.
+//!
+//! An image travels in pieces, at a capped rate, over a connection of its own; the core's message goes last, over the same
+//! connection. When a piece is lost, the connection is: the sender learns of it at once or not at all, and the
+//! receiver, whom a piece is missing, drops what it has and never sees the message.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use quorate_kv::{MemoryStorage, State, Storage};
 use quorate_protocol::{Consensus, Index, LogId, Membership};
 use quorate_replica::Input;
@@ -10,10 +14,28 @@ use quorate_wire::{Packet, SnapshotChunk};
 use crate::env::Env;
 use crate::host::{Host, node, stands_at};
 use crate::node::NodeEvent;
+use crate::plant;
+use crate::report::Fault;
 use crate::trace::tell;
 
 /// A piece of an image on the wire.
-const CHUNK_BYTES: usize = 4096;
+const PIECE_BYTES: usize = 1024;
+
+/// An image for a peer.
+pub struct Outgoing {
+    id: LogId,
+    content: Bytes,
+    /// While it is on its way: the transfer's number, how far it has come, and the message that goes last.
+    transfer: Option<(u64, usize, Bytes)>,
+}
+
+/// An image from a peer, as far as it has come.
+pub struct Incoming {
+    stream: u64,
+    pieces: Vec<Bytes>,
+    bytes: u64,
+    whole: bool,
+}
 
 impl<C: Consensus> Host<C> {
     /// Begin a checkpoint if enough was applied since the last.
@@ -24,7 +46,8 @@ impl<C: Consensus> Host<C> {
         self.since_checkpoint = 0;
         self.checkpointing = true;
         let storage = Box::new(self.state.storage().clone());
-        let delay = 3 * Env::within(&mut env.dice.disk, env.swarm.pace.disk_us);
+        plant::checkpoint_begins(env.plant, &mut self.durable.checkpoint, &storage);
+        let delay = 3 * env.disk_us(self.place);
         env.after_at(delay, self.place, self.life, NodeEvent::Checkpointed(storage));
     }
 
@@ -33,7 +56,7 @@ impl<C: Consensus> Host<C> {
         self.checkpointing = false;
         let index = storage.meta().applied_index;
         // An image installed meanwhile is newer.
-        if index > self.durable.checkpoint.meta().applied_index {
+        if index >= self.durable.checkpoint.meta().applied_index {
             self.durable.checkpoint = storage;
             self.step(Input::Checkpointed(Index(index)), env);
         }
@@ -47,31 +70,86 @@ impl<C: Consensus> Host<C> {
 
     /// Make an image of the state as it is now.
     pub fn make_image(&mut self, to: usize, env: &mut Env) {
-        let id = stands_at(self.state.storage());
-        let blocks = image::encode(self.state.storage());
+        let storage = self.state.storage();
+        let id = stands_at(storage);
+        let blocks = match plant::image_of(env.plant, &self.durable.checkpoint, storage) {
+            Some(older) => image::encode(&older),
+            None => image::encode(storage),
+        };
         tell!(env, "node {} has an image at {id} for {}", self.id(), to + 1);
         env.checks.state(self.id().0, id.index.0, self.state.digest());
-        self.images.insert(to, (id, Bytes::from(blocks.concat())));
-        self.step(Input::SnapshotReady { to: node(to), id, membership: Membership::default() }, env);
+        self.images.insert(to, Outgoing { id, content: Bytes::from(blocks.concat()), transfer: None });
+        let membership = Membership::from_bytes(self.state.membership().clone()).unwrap_or_default();
+        self.step(Input::SnapshotReady { to: node(to), id, membership }, env);
     }
 
-    /// The frames of an image.
-    pub fn pack_image(&self, content: &Bytes, out: &mut BytesMut) {
-        let mut offset = 0;
-        while offset < content.len() {
-            let end = (offset + CHUNK_BYTES).min(content.len());
-            let bytes = content.slice(offset..end);
-            let chunk = SnapshotChunk { stream: 1, offset: offset as u64, last: end == content.len(), bytes };
-            let frames = Packet::SnapshotChunk(chunk).encode().expect("a chunk is smaller than a frame");
-            frames.iter().for_each(|frame| out.extend_from_slice(frame));
-            offset = end;
+    /// The core's message for an image is due: send the image, then the message.
+    pub fn send_image(&mut self, to: usize, id: LogId, message: Bytes, env: &mut Env) {
+        self.streams += 1;
+        match self.images.get_mut(&to).filter(|image| image.id == id) {
+            Some(image) => {
+                image.transfer = Some((self.streams, 0, message));
+                self.send_piece(to, self.streams, env);
+            }
+            // Another one was made since: the core is told that this one was not sent.
+            None => env.after_at(1, self.place, self.life, NodeEvent::SnapshotSent { to, ok: false }),
         }
     }
 
-    /// An image has arrived whole; keep it until the core has looked at its message.
-    pub fn stage(&mut self, id: LogId, pieces: &[Bytes], env: &mut Env) {
+    /// Send the next piece.
+    pub fn send_piece(&mut self, to: usize, stream: u64, env: &mut Env) {
+        let Some(image) = self.images.get_mut(&to) else { return };
+        let Some((_, sent, message)) = image.transfer.as_mut().filter(|(at, ..)| *at == stream) else {
+            return;
+        };
+        let offset = *sent;
+        let end = (offset + PIECE_BYTES).min(image.content.len());
+        let last = end == image.content.len();
+        let bytes = image.content.slice(offset..end);
+        let piece = SnapshotChunk { stream, offset: offset as u64, last, bytes };
+        let mut frames = Packet::SnapshotChunk(piece).encode().expect("a piece is smaller than a frame");
+        if last {
+            frames.push(message.clone());
+        }
+        *sent = end;
+        let gone = env.transmit_piece(self.place, to, Bytes::from(frames.concat()));
+        if !gone {
+            env.stats.fault(Fault::BrokenImage);
+        }
+        if last || !gone && env.dice.network.percent(50) {
+            image.transfer = None;
+            return env.after_at(500, self.place, self.life, NodeEvent::SnapshotSent { to, ok: gone });
+        }
+        let delay = env.swarm.pace.piece_us;
+        env.after_at(delay, self.place, self.life, NodeEvent::Piece { to, stream });
+    }
+
+    /// A piece of an image has arrived.
+    pub fn take_piece(&mut self, from: usize, piece: &SnapshotChunk, env: &mut Env) {
+        if piece.offset == 0 {
+            let begun = Incoming { stream: piece.stream, pieces: Vec::new(), bytes: 0, whole: false };
+            self.incoming.insert(from, begun);
+        }
+        let expected = |image: &&mut Incoming| image.stream == piece.stream && image.bytes == piece.offset;
+        match self.incoming.get_mut(&from).filter(expected) {
+            Some(image) => {
+                image.bytes += piece.bytes.len() as u64;
+                image.pieces.push(piece.bytes.clone());
+                image.whole = piece.last;
+            }
+            None => {
+                tell!(env, "node {} lacks a piece of the image from {}", self.id(), from + 1);
+                self.incoming.remove(&from);
+            }
+        }
+    }
+
+    /// The message of an image has arrived: keep the image until the core has looked at the message. Answers whether
+    /// all of it is there.
+    pub fn stage(&mut self, from: usize, id: LogId, env: &mut Env) -> bool {
+        let Some(incoming) = self.incoming.remove(&from).filter(|image| image.whole) else { return false };
         let mut storage = MemoryStorage::new();
-        match image::decode(pieces, &mut storage) {
+        match image::decode(&incoming.pieces, &mut storage) {
             Ok(_) if stands_at(&storage) == id => self.staged = Some(storage),
             Ok(_) => {
                 let at = stands_at(&storage);
@@ -79,6 +157,7 @@ impl<C: Consensus> Host<C> {
             }
             Err(error) => env.checks.fail("SnapshotImage", error.to_string()),
         }
+        true
     }
 
     /// Make the staged image the state, durably.
@@ -88,11 +167,18 @@ impl<C: Consensus> Host<C> {
             return env.checks.fail("SnapshotImage", format!("node {} has no image for {id}", self.id()));
         };
         env.stats.snapshots += 1;
-        self.durable.checkpoint = storage.clone();
+        if plant::keeps_image(env.plant) {
+            self.durable.checkpoint = storage.clone();
+        } else {
+            let delay = 3 * env.disk_us(self.place);
+            let later = NodeEvent::Checkpointed(Box::new(storage.clone()));
+            env.after_at(delay, self.place, self.life, later);
+        }
         self.backlog.clear();
         self.state = State::restore(storage);
         self.since_checkpoint = 0;
         env.checks.state(self.id().0, id.index.0, self.state.digest());
+        env.installs(self.place, self.life);
         self.hub.jump(self.state.revision());
         self.tell_watchers(env);
         self.serve_ready(env);

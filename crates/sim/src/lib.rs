@@ -11,11 +11,11 @@
 //!
 //! | part | file |
 //! |---|---|
-//! | what a run is like | `swarm` |
+//! | what a run is like | `swarm`, `faults` |
 //! | time, queue, dice | `env`, `world` |
 //! | links | `network` |
-//! | nodes: what survives, what runs | `node`, `host`, `serve`, `images` |
-//! | trouble | `nemesis` |
+//! | nodes: what survives, what runs | `node`, `host`, `journal`, `serve`, `images` |
+//! | trouble | `nemesis`, `deeds`, `disks` |
 //! | clients and watchers | `clients`, `watchers` |
 //! | verdicts | `checks`, `recovery`, and the crate `quorate-checker` |
 //! | bugs put in on purpose | `plant` |
@@ -31,10 +31,14 @@
 
 mod checks;
 mod clients;
+mod deeds;
+mod disks;
 mod env;
 mod explore;
+mod faults;
 mod host;
 mod images;
+mod journal;
 mod nemesis;
 mod network;
 mod node;

@@ -1,91 +1,118 @@
 //! Who makes the trouble.
 //!
-//! The nemesis intervenes at random times, with the weights of the run. Two of its habits aim: it strikes new
-//! leaders soon after their election, and it crashes nodes just after they have sent what waited for their disk.
-//! Protocols of this kind are weakest at these two moments, and a blind nemesis would hit them rarely.
+//! The nemesis intervenes at random times, with the weights of the run: these are its *acts*. Some of its habits aim,
+//! and are its *strikes*: it strikes new leaders soon after their election, and nodes just after they have sent
+//! what waited for their disk, while they recover, and while they install an image. Protocols of this kind are
+//! weakest at these moments, and a blind nemesis would hit them rarely.
+//!
+//! Each deed has dice of its own, see [`crate::deeds`].
+//!
+//! | kind of deed | file |
+//! |---|---|
+//! | on links | `links` |
+//! | on processes and clocks | `processes` |
+//! | on disks | `storage` |
+//! | the operator's | `operator` |
 
-use quorate_protocol::Consensus;
+mod links;
+mod operator;
+mod processes;
+mod storage;
+
+use quorate_protocol::{Consensus, NodeId, Random};
 
 use crate::env::{Env, Event};
-use crate::node::NodeEvent;
+use crate::faults::Choice;
+use crate::network::Link;
 use crate::report::Fault;
-use crate::swarm::Weights;
 use crate::trace::tell;
 use crate::world::World;
 
+pub use operator::Operator;
+
 /// What the nemesis does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Deed {
     /// Choose something, and come again.
     Act,
     /// End these cuts.
     Heal { cuts: u64 },
     /// Strike a new leader.
-    Strike { node: usize, life: u64 },
+    Strike { node: usize, life: u64, dice: Random },
     /// Crash a node that has just kept its word.
-    Crash { node: usize, life: u64 },
+    Crash { node: usize, life: u64, dice: Random },
+    /// Let a link go or come back, so many times more.
+    Flap { link: Link, gone: bool, left: u64, every_us: u64 },
+    /// Let a slow node stand still for a moment, so many times more.
+    Stutter { node: usize, left: u64, dice: Random },
+    /// Crash a node soon after it has started, so many times more.
+    Again { node: usize, left: u64, dice: Random },
+    /// A disk has room again.
+    Room { node: usize },
+    /// The second half of a usurpation: the leader is cut off for good, a voter restarts.
+    Depose { leader: usize, voter: usize, dice: Random },
+    /// Part the newcomers from those that they replace.
+    Split { new: Vec<NodeId>, dice: Random },
+    /// Damage a voter's log and part those who have what is in it from it and the rest.
+    Rot { victim: usize, keepers: Vec<usize>, dice: Random },
+    /// Cut a node off.
+    Isolate { node: usize, dice: Random },
+    /// The operator looks after the cluster.
+    Operate,
 }
 
-/// What it can choose.
-#[derive(Clone, Copy, Debug)]
-enum Choice {
-    Crash,
-    Blackout,
-    Pause,
-    Partition,
-    OneWay,
-    Isolate,
-    Reset,
+impl Deed {
+    /// Whether it is done after the faults have ended, too.
+    pub fn in_peace(&self) -> bool {
+        matches!(self, Deed::Operate)
+    }
 }
 
-fn choose(weights: &Weights, mut ticket: impl FnMut(u64) -> u64) -> Option<Choice> {
-    let Weights { crash, blackout, pause, partition, oneway, isolate, reset } = *weights;
-    let table = [
-        (crash, Choice::Crash),
-        (blackout, Choice::Blackout),
-        (pause, Choice::Pause),
-        (partition, Choice::Partition),
-        (oneway, Choice::OneWay),
-        (isolate, Choice::Isolate),
-        (reset, Choice::Reset),
-    ];
-    let total: u64 = table.iter().map(|(weight, _)| weight).sum();
-    if total == 0 {
+/// A habit that answers something a node did: with this probability, in a thousand, a strike.
+fn strikes(env: &mut Env, permille: u64) -> Option<Random> {
+    if permille == 0 {
         return None;
     }
-    let mut drawn = ticket(total);
-    table.into_iter().find_map(|(weight, choice)| {
-        let hit = drawn < weight;
-        drawn = drawn.saturating_sub(weight);
-        hit.then_some(choice)
-    })
+    let id = env.deeds.strike();
+    let mut dice = env.deeds.dice(id);
+    (dice.below(1000) < permille && env.deeds.wanted(id)).then_some(dice)
 }
 
 impl Env {
     /// A node was elected.
     pub fn elected(&mut self, node: usize, life: u64) {
-        let percent = self.swarm.faults.strike_leaders;
-        if percent > 0 && self.dice.nemesis.percent(percent) {
-            let delay = self.dice.nemesis.below(self.swarm.faults.strike_within_us + 1);
-            self.after(delay, Event::Nemesis(Deed::Strike { node, life }));
+        if let Some(mut dice) = strikes(self, 10 * self.swarm.faults.strike_leaders) {
+            let delay = dice.below(self.swarm.faults.strike_within_us + 1);
+            self.after(delay, Event::Nemesis(Deed::Strike { node, life, dice }));
         }
     }
 
     /// A node's promise is durable, and what waited for it was sent.
     pub fn promised(&mut self, node: usize, life: u64) {
-        let percent = self.swarm.faults.crash_after_promise;
-        if percent > 0 && self.dice.nemesis.percent(percent) {
-            let delay = self.dice.nemesis.below(2_000);
-            self.after(delay, Event::Nemesis(Deed::Crash { node, life }));
-        }
+        self.crash_soon(10 * self.swarm.faults.crash_after_promise, 2_000, node, life);
     }
 
     /// A node has sent something that waited for its disk.
     pub fn sent_after_sync(&mut self, node: usize, life: u64) {
-        let permille = self.swarm.faults.crash_after_sync;
-        if permille > 0 && self.dice.nemesis.below(1000) < permille {
-            let delay = self.dice.nemesis.below(2_000);
-            self.after(delay, Event::Nemesis(Deed::Crash { node, life }));
+        self.crash_soon(self.swarm.faults.crash_after_sync, 2_000, node, life);
+    }
+
+    /// A node asks at which index it may read: one of the first questions of its life. What is answered may reach its
+    /// next life.
+    pub fn asks_early(&mut self, node: usize, life: u64) {
+        let within_us = self.swarm.pace.network_us.1;
+        self.crash_soon(10 * self.swarm.faults.crash_after_question, within_us, node, life);
+    }
+
+    /// A node installs an image: its checkpoint is there, the log's reset is not yet durable.
+    pub fn installs(&mut self, node: usize, life: u64) {
+        self.crash_soon(10 * self.swarm.faults.crash_in_install, 100, node, life);
+    }
+
+    fn crash_soon(&mut self, permille: u64, within_us: u64, node: usize, life: u64) {
+        if let Some(mut dice) = strikes(self, permille) {
+            let delay = dice.below(within_us);
+            self.after(delay, Event::Nemesis(Deed::Crash { node, life, dice }));
         }
     }
 }
@@ -99,9 +126,20 @@ impl<C: Consensus> World<C> {
                 tell!(self.env, "the links are whole again");
                 self.env.heal_links();
             }
-            Deed::Strike { node, life } if self.nodes[node].life == life => self.strike(node),
-            Deed::Crash { node, life } if self.nodes[node].life == life => self.crash(node),
-            _ => {}
+            Deed::Strike { node, life, dice } if self.nodes[node].life == life => self.strike(node, dice),
+            Deed::Crash { node, life, mut dice } if self.nodes[node].life == life => {
+                self.crash(node, &mut dice);
+            }
+            Deed::Flap { link, gone, left, every_us } => self.flap(link, gone, left, every_us),
+            Deed::Stutter { node, left, dice } => self.stutter(node, left, dice),
+            Deed::Again { node, left, dice } => self.crash_again(node, left, dice),
+            Deed::Room { node } => self.room(node),
+            Deed::Depose { leader, voter, dice } => self.depose(leader, voter, dice),
+            Deed::Split { new, dice } => self.split(&new, dice),
+            Deed::Isolate { node, mut dice } => self.isolate(node, &mut dice),
+            Deed::Rot { victim, keepers, dice } => self.rot(victim, &keepers, dice),
+            Deed::Operate => self.operate(),
+            Deed::Heal { .. } | Deed::Strike { .. } | Deed::Crash { .. } => {}
         }
     }
 
@@ -109,137 +147,74 @@ impl<C: Consensus> World<C> {
     pub fn unleash(&mut self) {
         let every = self.env.swarm.faults.every_us;
         if every > 0 {
-            let delay = self.env.dice.nemesis.below(2 * every);
+            let delay = self.env.deeds.waiting().below(2 * every);
             self.env.after(delay, Event::Nemesis(Deed::Act));
         }
     }
 
     fn act(&mut self) {
-        let dice = &mut self.env.dice.nemesis;
-        let choice = choose(&self.env.swarm.faults.weights, |bound| dice.below(bound));
-        let node = self.env.dice.nemesis.below(self.nodes.len() as u64) as usize;
-        match choice {
-            Some(Choice::Crash) => self.crash(node),
-            Some(Choice::Blackout) => self.blackout(),
-            Some(Choice::Pause) => self.pause(node),
-            Some(Choice::Partition) => self.partition(),
-            Some(Choice::OneWay) => self.one_way(),
-            Some(Choice::Isolate) => {
-                let leader = self.a_leader();
-                self.isolate(leader.unwrap_or(node));
-            }
-            Some(Choice::Reset) => self.reset(node),
-            None => {}
+        self.note_repairs();
+        let id = self.env.deeds.act();
+        let mut dice = self.env.deeds.dice(id);
+        let choice = self.env.swarm.faults.weights.choose(|bound| dice.below(bound));
+        let node = dice.below(self.nodes.len() as u64) as usize;
+        if let Some(choice) = choice.filter(|_| self.env.deeds.wanted(id)) {
+            self.carry_out(choice, node, dice);
         }
         self.check_logs();
         self.unleash();
     }
 
-    fn down_us(&mut self) -> u64 {
-        let most = self.env.swarm.faults.down_us;
-        self.env.dice.nemesis.between(1_000, most.max(2_000))
-    }
-
-    /// Crash one node.
-    fn crash(&mut self, node: usize) {
-        let power = self.env.dice.nemesis.percent(self.env.swarm.faults.power_percent);
-        let down_us = self.down_us();
-        self.nodes[node].crash(power, down_us, &mut self.env);
-    }
-
-    /// Cut the power of all nodes at once.
-    fn blackout(&mut self) {
-        self.env.stats.fault(Fault::Blackout);
-        for node in 0..self.nodes.len() {
-            let down_us = self.down_us();
-            self.nodes[node].crash(true, down_us, &mut self.env);
+    fn carry_out(&mut self, choice: Choice, node: usize, mut dice: Random) {
+        let dice = &mut dice;
+        match choice {
+            Choice::Crash => self.crash(node, dice),
+            Choice::Blackout => self.blackout(dice),
+            Choice::Pause => self.pause(node, dice),
+            Choice::Partition => self.partition(dice),
+            Choice::OneWay => self.one_way(dice),
+            Choice::Isolate => {
+                let leader = self.a_leader(dice);
+                self.isolate(leader.unwrap_or(node), dice);
+            }
+            Choice::Reset => self.reset(node, dice),
+            Choice::Flap => self.begin_flapping(node, dice),
+            Choice::SlowLink => self.slow_link(node, dice),
+            Choice::SlowNode => self.slow_node(node, dice),
+            Choice::CrashLoop => self.crash_loop(node, dice),
+            Choice::Stranger => self.stranger(node, dice),
+            Choice::Skew | Choice::Jump | Choice::Freeze => self.disturb_clock(choice, node, dice),
+            Choice::Wipe => self.wipe(node),
+            Choice::StateLoss => self.lose_state(node, dice),
+            Choice::BitFlip if dice.percent(60) => self.begin_rot(node, dice),
+            Choice::BitFlip => self.flip_bit(node, dice),
+            Choice::DiskFull | Choice::SlowDisk => self.trouble_disk(choice, node, dice),
+            Choice::WriteError
+            | Choice::FsyncError
+            | Choice::ReadError
+            | Choice::LostWrite
+            | Choice::Misdirected
+            | Choice::DiskCrash => self.strike_disk(choice, node, dice),
+            Choice::Change => self.change_membership(dice),
+            Choice::Transfer => self.transfer(dice),
+            Choice::Usurp => self.usurp(dice),
         }
-    }
-
-    fn pause(&mut self, node: usize) {
-        let longest = 2 * self.env.swarm.election_us();
-        let for_us = self.env.dice.nemesis.between(1_000, longest);
-        self.env.stats.fault(Fault::Pause);
-        tell!(self.env, "node {} stands still for {for_us} us", node + 1);
-        self.nodes[node].paused_until = self.env.now + for_us;
     }
 
     /// A node that believes to lead, if there is one; of several, any.
-    fn a_leader(&mut self) -> Option<usize> {
+    pub(crate) fn a_leader(&self, dice: &mut Random) -> Option<usize> {
         let leaders: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.leads(node)).collect();
-        let drawn = self.env.dice.nemesis.below(leaders.len().max(1) as u64) as usize;
+        let drawn = dice.below(leaders.len().max(1) as u64) as usize;
         leaders.get(drawn).copied()
     }
 
-    /// New cuts replace the old ones; they end after a while.
-    fn cut(&mut self, is_cut: impl Fn(usize, usize) -> bool) {
-        self.env.heal_links();
-        for from in 0..self.nodes.len() {
-            for to in (0..self.nodes.len()).filter(|&to| to != from) {
-                if is_cut(from, to) {
-                    self.env.network.cut(from, to);
-                }
-            }
-        }
-        let election_us = self.env.swarm.election_us();
-        let lasts = self.env.dice.nemesis.between(election_us / 4, 5 * election_us);
-        let cuts = self.env.network.cuts;
-        self.env.after(lasts, Event::Nemesis(Deed::Heal { cuts }));
-    }
-
-    fn partition(&mut self) {
-        self.env.stats.fault(Fault::Partition);
-        let side = self.env.dice.nemesis.below(1 << self.nodes.len());
-        tell!(self.env, "a partition: one side is {side:b}");
-        self.cut(|from, to| (side >> from) & 1 != (side >> to) & 1);
-    }
-
-    fn isolate(&mut self, node: usize) {
-        self.env.stats.fault(Fault::Partition);
-        tell!(self.env, "node {} is cut off", node + 1);
-        self.cut(|from, to| from == node || to == node);
-    }
-
-    fn one_way(&mut self) {
-        self.env.stats.fault(Fault::OneWay);
-        let links = self.env.dice.nemesis.next_u64();
-        tell!(self.env, "some links fail in one direction");
-        let nodes = self.nodes.len();
-        self.cut(|from, to| (links >> (from * nodes + to)) & 1 == 1);
-    }
-
-    fn reset(&mut self, node: usize) {
-        let others = self.nodes.len() as u64 - 1;
-        let peer = (node + 1 + self.env.dice.nemesis.below(others.max(1)) as usize) % self.nodes.len();
-        self.env.stats.fault(Fault::Reset);
-        for (node, peer) in [(node, peer), (peer, node)] {
-            let event = NodeEvent::LinkReset { peer };
-            self.env.after(500, Event::Node { node, life: None, event });
-        }
-    }
-
-    fn strike(&mut self, node: usize) {
+    fn strike(&mut self, node: usize, mut dice: Random) {
         self.env.stats.fault(Fault::Strike);
-        match self.env.dice.nemesis.below(10) {
-            0..5 => self.crash(node),
-            5..8 => self.isolate(node),
-            _ => self.pause(node),
+        match dice.below(10) {
+            0..4 => self.crash(node, &mut dice),
+            4..7 => self.isolate(node, &mut dice),
+            7..9 => self.reset_all(node),
+            _ => self.pause(node, &mut dice),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_choice_with_weight_is_made_and_no_other() {
-        let weights = Weights { pause: 2, reset: 1, ..Weights::default() };
-        let made: Vec<String> = (0..3)
-            .filter_map(|ticket| choose(&weights, |_| ticket))
-            .map(|choice| format!("{choice:?}"))
-            .collect();
-        assert_eq!(made, ["Pause", "Pause", "Reset"]);
-        assert!(choose(&Weights::default(), |_| 0).is_none());
     }
 }

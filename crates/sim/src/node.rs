@@ -3,15 +3,23 @@
 //! What survives a crash is a [`Durable`]: the log's disk, as far as it was synced, and the last checkpoint of the
 //! state. Everything else is the [`Host`]'s and gone with it. Each start begins a new *life*; an event that was
 //! meant for an earlier life does not reach a later one.
+//!
+//! A process whose disk fails ends itself and is started again after a while. A node whose log cannot be recovered, or
+//! whose disk is gone, is *lost*: it does not start again, and the operator replaces it by another.
+//!
+//! A node's clock ticks at a rate of its own. After a pause it either makes up for the ticks it missed, before
+//! anything else happens to it, or has lost them, as the run says.
 
 use bytes::Bytes;
 use quorate_kv::{Command, LeaseId, MemoryStorage, Range, StreamId, WatchCreate};
-use quorate_protocol::{Consensus, NodeId};
-use quorate_wal::MemoryDisk;
+use quorate_protocol::{Consensus, NodeId, Random};
+use quorate_replica::Input;
+use quorate_wal::{MemoryDisk, Verdict, WalError};
 
-use crate::checks::FASTEST_PERMILLE;
+use crate::disks::{Kept, Strike, Target, Trouble};
 use crate::env::{Env, Event};
 use crate::host::Host;
+use crate::network::Spoiled;
 use crate::report::Fault;
 use crate::trace::tell;
 
@@ -23,7 +31,7 @@ pub enum NodeEvent {
     /// Its clock ticks.
     Tick,
     /// Bytes have arrived.
-    Parcel { from: usize, bytes: Bytes },
+    Parcel { from: usize, bytes: Bytes, spoiled: Spoiled },
     /// The fsync under way has finished.
     Synced,
     /// It gets round to applying.
@@ -32,6 +40,8 @@ pub enum NodeEvent {
     Checkpointed(Box<MemoryStorage>),
     /// An image for a peer can be made now.
     MakeImage { to: usize },
+    /// The next piece of an image can be sent.
+    Piece { to: usize, stream: u64 },
     /// The transport is done with an image.
     SnapshotSent { to: usize, ok: bool },
     /// A connection was lost.
@@ -65,11 +75,12 @@ impl NodeEvent {
         match self {
             NodeEvent::Start => (1, 0),
             NodeEvent::Tick => (2, 0),
-            NodeEvent::Parcel { from, bytes } => (3, quorate_checker::digest(bytes) ^ *from as u64),
+            NodeEvent::Parcel { from, bytes, .. } => (3, quorate_checker::digest(bytes) ^ *from as u64),
             NodeEvent::Synced => (4, 0),
             NodeEvent::Apply => (5, 0),
             NodeEvent::Checkpointed(_) => (6, 0),
             NodeEvent::MakeImage { to } => (7, *to as u64),
+            NodeEvent::Piece { to, stream } => (15, (*to as u64) << 32 | stream),
             NodeEvent::SnapshotSent { to, ok } => (8, (*to as u64) << 1 | u64::from(*ok)),
             NodeEvent::LinkReset { peer } => (9, *peer as u64),
             NodeEvent::Request { client, number, .. } => (10, (*client as u64) << 32 | number),
@@ -88,7 +99,14 @@ pub struct Durable {
     pub disk: MemoryDisk,
     /// The last checkpoint.
     pub checkpoint: MemoryStorage,
+    /// What the log must still know.
+    pub kept: Kept,
+    /// Of which segment, and up to which byte, everything is certain to be vouched for by a later frame.
+    pub vouched: (u64, u64),
 }
+
+/// How far from its end a log counts as written lately.
+const LATELY_BYTES: u64 = 4096;
 
 /// See the module's text.
 pub struct Node<C: Consensus> {
@@ -96,21 +114,41 @@ pub struct Node<C: Consensus> {
     pub place: usize,
     /// Which life it is in.
     pub life: u64,
-    /// How long its ticks are.
-    tick_us: u64,
     /// It does nothing until then.
     pub paused_until: u64,
+    /// Its clock does not tick until then.
+    pub frozen_until: u64,
+    /// Its disk's troubles.
+    pub trouble: Trouble,
+    /// How long its ticks are.
+    tick_us: u64,
+    /// When the next one is due.
+    next_tick: u64,
+    /// It will not start again.
+    lost: bool,
     down: Option<Durable>,
     up: Option<Box<Host<C>>>,
 }
 
 impl<C: Consensus> Node<C> {
-    /// A node that has never run.
-    pub fn new(place: usize, env: &mut Env) -> Self {
-        // Up to 15 % too fast or too slow: far more than a quartz clock ever is.
-        let permille = if env.swarm.skew { env.dice.host.between(FASTEST_PERMILLE, 1151) } else { 1000 };
-        let tick_us = env.swarm.tick_us * permille / 1000;
-        Node { place, life: 0, tick_us, paused_until: 0, down: Some(Durable::default()), up: None }
+    /// A node that has never run, and begins with this state.
+    pub fn new(place: usize, checkpoint: MemoryStorage, env: &mut Env) -> Self {
+        let permille = if env.swarm.skew { env.swarm.draw_rate(&mut env.dice.host) } else { 1000 };
+        let durable = Durable { checkpoint, ..Durable::default() };
+        let trouble = Trouble::default();
+        trouble.attach(&durable.disk);
+        Node {
+            place,
+            life: 0,
+            paused_until: 0,
+            frozen_until: 0,
+            trouble,
+            tick_us: env.swarm.tick_us * permille / 1000,
+            next_tick: 0,
+            lost: false,
+            down: Some(durable),
+            up: None,
+        }
     }
 
     /// Its name to the others.
@@ -123,6 +161,16 @@ impl<C: Consensus> Node<C> {
         self.up.as_deref()
     }
 
+    /// Whether it runs or will run again.
+    pub fn is_well(&self) -> bool {
+        !self.lost
+    }
+
+    /// Its clock's rate changes.
+    pub fn set_rate(&mut self, permille: u64, env: &Env) {
+        self.tick_us = env.swarm.tick_us * permille / 1000;
+    }
+
     /// Something happens to it. Whoever connects to a node that is down is told so.
     pub fn handle(&mut self, event: NodeEvent, env: &mut Env) {
         let (kind, content) = event.trace();
@@ -131,25 +179,107 @@ impl<C: Consensus> Node<C> {
             return self.start(env);
         }
         let Some(host) = &mut self.up else { return refuse(event, env) };
-        if let NodeEvent::Tick = event {
-            env.after_at(self.tick_us, self.place, self.life, NodeEvent::Tick);
+        let now = env.now;
+        if env.swarm.catch_up && self.frozen_until <= now {
+            // What is due comes first.
+            while self.next_tick <= now {
+                self.next_tick += self.tick_us;
+                host.handle(NodeEvent::Tick, env);
+            }
         }
-        host.handle(event, env);
+        match event {
+            NodeEvent::Tick => self.tick(env),
+            event => host.handle(event, env),
+        }
+        self.end_if_dead(env);
+    }
+
+    /// The clock's turn.
+    fn tick(&mut self, env: &mut Env) {
+        let Some(host) = &mut self.up else { return };
+        if self.frozen_until > env.now {
+            self.next_tick = self.frozen_until;
+        } else if self.next_tick <= env.now {
+            self.next_tick = env.now + self.tick_us;
+            host.handle(NodeEvent::Tick, env);
+        }
+        env.after_at(self.next_tick - env.now, self.place, self.life, NodeEvent::Tick);
+    }
+
+    /// The clock jumps forward.
+    pub fn jump(&mut self, ticks: u64, env: &mut Env) {
+        if let Some(host) = &mut self.up {
+            env.trace.event(16, env.now, self.place as u64, ticks);
+            (0..ticks).for_each(|_| host.handle(NodeEvent::Tick, env));
+        }
+        self.end_if_dead(env);
+    }
+
+    /// The host gives it something to do at once.
+    pub fn step(&mut self, input: Input<C::Message>, env: &mut Env) {
+        if let Some(host) = &mut self.up {
+            host.step(input, env);
+        }
+        self.end_if_dead(env);
+    }
+
+    /// The operator puts a command to it.
+    pub fn propose(&mut self, command: &Command, env: &mut Env) {
+        if let Some(host) = &mut self.up {
+            host.propose(None, command, env);
+        }
+        self.end_if_dead(env);
+    }
+
+    /// It is no member any more: it is switched off for good.
+    pub fn retire(&mut self, env: &mut Env) {
+        if let Some(host) = self.up.take() {
+            host.end(env);
+        }
+        (self.lost, self.down) = (true, None);
+        self.life += 1;
     }
 
     fn start(&mut self, env: &mut Env) {
+        if self.lost {
+            return;
+        }
         let Some(durable) = self.down.take() else { return };
+        self.trouble.begin_life();
         tell!(env, "node {} starts, life {}", self.id(), self.life);
-        match Host::start(self.place, self.life, durable, env) {
-            Ok(host) => {
+        env.may_crash_in_recovery(&self.trouble);
+        let opened = Host::<C>::open_log(self.place, &durable, env);
+        self.note_strikes(env);
+        match opened {
+            Ok((wal, found)) => {
+                self.trouble.took_lie();
+                let host = Host::start(self.place, self.life, durable, wal, found, self.trouble.clone(), env);
                 self.up = Some(Box::new(host));
                 env.reset_links(self.place);
-                let phase = env.dice.host.below(self.tick_us);
-                env.after_at(phase, self.place, self.life, NodeEvent::Tick);
+                self.next_tick = env.now + env.dice.host.below(self.tick_us);
+                let wait = self.next_tick - env.now;
+                env.after_at(wait, self.place, self.life, NodeEvent::Tick);
             }
-            Err(error) => {
-                env.checks.fail("LogRecovery", format!("node {} cannot start: {error}", self.id()));
+            Err(error) => self.cannot_start(&error, durable, env),
+        }
+    }
+
+    fn cannot_start(&mut self, error: &WalError, durable: Durable, env: &mut Env) {
+        tell!(env, "node {} cannot start: {error}", self.id());
+        let refused = matches!(error, WalError::Damaged { .. } | WalError::Superblock { .. });
+        if self.trouble.failed() {
+            if self.trouble.halted() {
+                crash_disk(&durable.disk, env);
             }
+            self.down = Some(durable);
+            self.life += 1;
+            let again_us = env.dice.host.between(1_000, 2 * env.swarm.election_us());
+            env.after_at(again_us, self.place, self.life, NodeEvent::Start);
+        } else if refused && env.damaged.contains_key(&self.place) {
+            self.down = Some(durable);
+            self.give_up("its log is damaged", env);
+        } else {
+            env.checks.fail("LogRecovery", format!("node {} cannot start: {error}", self.id()));
         }
     }
 
@@ -160,26 +290,112 @@ impl<C: Consensus> Node<C> {
         }
     }
 
+    /// It will not start again.
+    pub fn give_up(&mut self, why: &str, env: &mut Env) {
+        tell!(env, "node {} is lost: {why}", self.id());
+        self.lost = true;
+        self.life += 1;
+        self.down = None;
+        self.up = None;
+    }
+
     /// Its process ends here and now; with `power`, what was not synced is lost or torn. It starts again after
-    /// `down_us`.
-    pub fn crash(&mut self, power: bool, down_us: u64, env: &mut Env) {
-        let Some(host) = self.up.take() else { return };
-        tell!(
-            env,
-            "node {} {}, for {down_us} us",
-            self.id(),
-            if power { "loses power" } else { "is killed" }
-        );
+    /// `down_us`. Answers whether there was a process that may end now.
+    pub fn crash(&mut self, power: bool, down_us: u64, env: &mut Env) -> bool {
+        let Some(host) = self.up.take_if(|host| host.fragile == 0) else { return false };
+        self.end(*host, power, down_us, env);
+        true
+    }
+
+    /// The host has met an error after which it must not go on.
+    fn end_if_dead(&mut self, env: &mut Env) {
+        self.note_strikes(env);
+        let Some(host) = self.up.take_if(|host| host.dead) else { return };
+        let power = self.trouble.halted() || env.dice.host.percent(env.swarm.faults.power_percent);
+        let down_us = env.dice.host.between(1_000, 2 * env.swarm.election_us());
+        self.end(*host, power, down_us, env);
+    }
+
+    fn end(&mut self, host: Host<C>, power: bool, down_us: u64, env: &mut Env) {
+        let how = if power { "loses power" } else { "ends" };
+        tell!(env, "node {} {how}, for {down_us} us", self.id());
         env.stats.fault(if power { Fault::PowerCut } else { Fault::Kill });
+        if power && host.is_writing() {
+            env.stats.fault(Fault::TornWrite);
+        }
         let durable = host.end(env);
+        self.trouble.disarm();
         if power {
-            let dice = &mut env.dice.disk;
-            durable.disk.crash(|bound| dice.below(bound));
+            crash_disk(&durable.disk, env);
         }
         self.down = Some(durable);
         self.life += 1;
         self.paused_until = 0;
         env.after_at(down_us, self.place, self.life, NodeEvent::Start);
+    }
+
+    fn note_strikes(&self, env: &mut Env) {
+        for fault in self.trouble.struck() {
+            tell!(env, "node {} met: {}", self.id(), fault.name());
+            env.stats.fault(fault);
+        }
+    }
+
+    /// Flip a bit on its disk, where it will be found out, perhaps in what was written lately; answers whether there was
+    /// one to flip.
+    pub fn flip_bit(&mut self, lately: bool, dice: &mut Random, env: &mut Env) -> bool {
+        let durable = match (&self.up, &self.down) {
+            (Some(host), _) => &host.durable,
+            (None, Some(durable)) => durable,
+            (None, None) => return false,
+        };
+        let (segment, bytes) = durable.vouched;
+        let superblocks = [("superblock-a".to_owned(), 512), ("superblock-b".to_owned(), 512)];
+        let segments = (1..=segment).map(|number| {
+            let whole = env.swarm.segment_bytes;
+            (format!("wal-{number:016x}.log"), if number == segment { bytes } else { whole })
+        });
+        let mut files: Vec<(String, u64)> =
+            segments.filter(|(name, _)| durable.disk.content(name).is_some()).collect();
+        if lately {
+            files.retain(|(name, _)| *name == format!("wal-{segment:016x}.log"));
+        } else if dice.percent(15) {
+            files = superblocks.into();
+        }
+        files.retain(|(_, bytes)| *bytes > 0);
+        if files.is_empty() {
+            return false;
+        }
+        let (file, bytes) = &files[dice.below(files.len() as u64) as usize];
+        let from = if lately { bytes.saturating_sub(LATELY_BYTES) } else { 0 };
+        let (byte, bit) = (dice.between(from, *bytes), dice.below(8) as u8);
+        tell!(env, "node {}: bit {bit} of byte {byte} of {file} is flipped", self.id());
+        durable.disk.flip(file, byte, bit)
+    }
+
+    /// Its checkpoint is lost, while it is down.
+    pub fn lose_state(&mut self, env: &mut Env) {
+        if let Some(durable) = &mut self.down {
+            tell!(env, "node {} loses its checkpoint", NodeId(self.place as u64 + 1));
+            durable.checkpoint = MemoryStorage::new();
+        }
+    }
+}
+
+fn crash_disk(disk: &MemoryDisk, env: &mut Env) {
+    let dice = &mut env.dice.disk;
+    disk.crash(|bound| dice.below(bound));
+}
+
+impl Env {
+    /// Perhaps the power fails while a node recovers.
+    fn may_crash_in_recovery(&mut self, trouble: &Trouble) {
+        let percent = self.swarm.faults.crash_in_recovery;
+        if percent > 0 && self.dice.host.percent(percent) {
+            let after = self.dice.host.below(40);
+            let (verdict, fault) = (Verdict::Halt, Fault::DiskCrash);
+            trouble.arm(Strike { target: Target::Any, after, verdict, fault });
+        }
     }
 }
 

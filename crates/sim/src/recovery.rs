@@ -12,8 +12,8 @@ use crate::swarm::{Faults, Pace};
 use crate::trace::tell;
 use crate::world::World;
 
-/// How often to look.
-const POLL_US: u64 = 20_000;
+/// How often to look: in ticks.
+const POLL_TICKS: u64 = 2;
 
 /// How far the cluster has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ enum Stage {
     /// Waiting for a leader.
     #[default]
     Leader,
+    /// Waiting for the operator to have replaced what is lost.
+    Staff,
     /// Waiting for all to be the same, with nothing new to push them there.
     Quiet,
     /// Waiting for a put through every node.
@@ -50,16 +52,21 @@ impl<C: Consensus> World<C> {
         self.env.swarm.pace = Pace::calm();
         self.env.swarm.faults = Faults::default();
         self.env.heal_links();
+        self.env.network.end_trouble();
+        self.env.slow_disks.clear();
         for node in &mut self.nodes {
             node.paused_until = 0;
+            node.frozen_until = 0;
+            node.trouble.end();
             node.start_soon(&mut self.env);
         }
         self.clients.silent = true;
         self.watchers.steady = true;
         let leases_us = if self.env.swarm.load.leases { 8_000_000 } else { 0 };
-        let bound_us = 3_000_000 + 20 * self.env.swarm.election_us() + leases_us;
+        // To replace a node takes an image, two changes of the membership and the operator's own time.
+        let bound_us = 3_000_000 + 30 * self.env.swarm.election_us() + leases_us;
         self.recovery = Recovery { begun: true, deadline: self.env.now + bound_us, ..Recovery::default() };
-        self.env.after(POLL_US, Event::Poll);
+        self.env.after(POLL_TICKS * self.env.swarm.tick_us, Event::Poll);
     }
 
     /// Look how far the cluster has come.
@@ -68,10 +75,14 @@ impl<C: Consensus> World<C> {
         self.check_logs();
         let stage = self.recovery.stage;
         match stage {
-            Stage::Leader if self.common_leader().is_some() => self.recovery.stage = Stage::Quiet,
+            Stage::Leader if self.common_leader().is_some() => self.recovery.stage = Stage::Staff,
+            Stage::Staff if self.is_staffed() => {
+                self.switch_off_removed();
+                self.recovery.stage = Stage::Quiet;
+            }
             Stage::Quiet if self.clients.busy() == 0 && self.converged() => {
                 self.recovery.stage = Stage::Service;
-                self.clients.probe(&mut self.env);
+                self.clients.probe(&self.service(), &mut self.env);
             }
             Stage::Service if self.clients.unserved().is_empty() && self.clients.busy() == 0 => {
                 self.recovery.stage = Stage::Leases;
@@ -86,25 +97,38 @@ impl<C: Consensus> World<C> {
         if self.env.now >= self.recovery.deadline {
             return self.give_up();
         }
-        self.env.after(POLL_US, Event::Poll);
+        self.env.after(POLL_TICKS * self.env.swarm.tick_us, Event::Poll);
     }
 
     /// The leader, if all nodes are up and agree on it.
     fn common_leader(&self) -> Option<NodeId> {
-        let leader = self.nodes.first()?.host()?.leader?;
-        let agree = self.nodes.iter().all(|node| node.host().is_some_and(|host| host.leader == Some(leader)));
-        (agree && self.leads(crate::host::place(leader))).then_some(leader)
+        let service = self.service();
+        let mut well = service.iter().map(|at| &self.nodes[*at]).filter(|node| node.is_well());
+        let leader = service.iter().copied().find(|at| self.leads(*at)).map(crate::host::node)?;
+        well.all(|node| node.host().is_some_and(|host| host.leader == Some(leader))).then_some(leader)
+    }
+
+    /// Nodes that were removed are of no more use.
+    fn switch_off_removed(&mut self) {
+        let members = self.members();
+        for node in &mut self.nodes {
+            if members.is_removed(node.id().0) {
+                node.retire(&mut self.env);
+            }
+        }
     }
 
     fn leases(&self) -> usize {
-        self.nodes.iter().filter_map(|node| node.host()).map(|host| host.state.leases().count()).sum()
+        let service = self.service();
+        service.iter().filter_map(|at| self.nodes[*at].host()).map(|host| host.state.leases().count()).sum()
     }
 
     /// Whether all nodes are at the same entry, with the same state, and the watchers know all of it.
     fn converged(&mut self) -> bool {
         let mut applied = Vec::new();
-        for node in &self.nodes {
-            let Some(host) = node.host() else { return false };
+        let service = self.service();
+        for at in &service {
+            let Some(host) = self.nodes[*at].host() else { return false };
             let status = host.replica.status();
             let index = host.state.meta().applied_index;
             if index != status.last.index.0 || index != status.commit.0 {
@@ -115,9 +139,9 @@ impl<C: Consensus> World<C> {
         if applied.iter().any(|index| *index != applied[0]) {
             return false;
         }
-        for node in &self.nodes {
-            let Some(host) = node.host() else { return false };
-            self.env.checks.state(node.id().0, applied[0], host.state.digest());
+        for at in &service {
+            let Some(host) = self.nodes[*at].host() else { return false };
+            self.env.checks.state(host.id().0, applied[0], host.state.digest());
         }
         let revision = self.env.checks.revision();
         self.watchers.behind(revision, &mut self.env) == 0

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use crate::plant::Plant;
 
-/// The classes of faults, as they are counted.
+/// The classes of faults, as they are counted, and what the operator does beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A message that never arrived.
@@ -14,44 +14,125 @@ pub enum Fault {
     Duplicate,
     /// A message that took far longer than the others.
     Slow,
+    /// A message that was overtaken by a later one.
+    Reorder,
+    /// A message damaged on its way.
+    Corrupt,
     /// A message that met a failed link.
     Cut,
     /// Nodes put apart in two groups, or one alone.
     Partition,
     /// Links that failed in one direction.
     OneWay,
+    /// A link that came and went.
+    Flap,
+    /// A link slow for a while.
+    SlowLink,
     /// A connection lost.
     Reset,
+    /// An image that broke off midway.
+    BrokenImage,
     /// A process killed.
     Kill,
     /// A node that lost its power, and with it unsynced writes.
     PowerCut,
+    /// A power cut in the middle of a write.
+    TornWrite,
     /// All nodes down at once.
     Blackout,
+    /// A node that crashed again and again.
+    CrashLoop,
     /// A node that stood still.
     Pause,
+    /// A node that ran by fits and starts.
+    SlowNode,
     /// A new leader struck down.
     Strike,
+    /// A node started with limits other than the others'.
+    Versions,
+    /// A message of a version that its receiver does not know.
+    Stranger,
+    /// A write that failed.
+    WriteError,
+    /// An fsync that failed.
+    FsyncError,
+    /// A read that failed.
+    ReadError,
+    /// A disk full for a while.
+    DiskFull,
+    /// A disk slow for a while.
+    SlowDisk,
+    /// A write acknowledged and lost.
+    LostWrite,
+    /// A write put in the wrong place.
+    Misdirected,
+    /// A bit flipped on a disk.
+    BitFlip,
+    /// A disk lost with all that was on it.
+    Wipe,
+    /// A checkpoint lost.
+    StateLoss,
+    /// The power cut at an operation of a disk.
+    DiskCrash,
+    /// A clock that changed its rate.
+    Skew,
+    /// A clock that jumped forward.
+    Jump,
+    /// A clock that stood still.
+    Freeze,
     /// An answer to a client that was lost.
     LostAnswer,
+    /// A change of the membership begun by the operator.
+    Change,
+    /// A member replaced, its disk being lost.
+    Replace,
+    /// A leadership handed over by the operator.
+    Transfer,
 }
 
 impl Fault {
     /// All of them, in the order in which they are printed.
-    pub const ALL: [Fault; 13] = [
+    pub const ALL: [Fault; 40] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Slow,
+        Fault::Reorder,
+        Fault::Corrupt,
         Fault::Cut,
         Fault::Partition,
         Fault::OneWay,
+        Fault::Flap,
+        Fault::SlowLink,
         Fault::Reset,
+        Fault::BrokenImage,
         Fault::Kill,
         Fault::PowerCut,
+        Fault::TornWrite,
         Fault::Blackout,
+        Fault::CrashLoop,
         Fault::Pause,
+        Fault::SlowNode,
         Fault::Strike,
+        Fault::Versions,
+        Fault::Stranger,
+        Fault::WriteError,
+        Fault::FsyncError,
+        Fault::ReadError,
+        Fault::DiskFull,
+        Fault::SlowDisk,
+        Fault::LostWrite,
+        Fault::Misdirected,
+        Fault::BitFlip,
+        Fault::Wipe,
+        Fault::StateLoss,
+        Fault::DiskCrash,
+        Fault::Skew,
+        Fault::Jump,
+        Fault::Freeze,
         Fault::LostAnswer,
+        Fault::Change,
+        Fault::Replace,
+        Fault::Transfer,
     ];
 
     /// Its name in a summary.
@@ -60,22 +141,49 @@ impl Fault {
             Fault::Loss => "messages lost",
             Fault::Duplicate => "messages doubled",
             Fault::Slow => "messages slow",
+            Fault::Reorder => "messages overtaken",
+            Fault::Corrupt => "messages damaged",
             Fault::Cut => "messages cut off",
             Fault::Partition => "partitions",
             Fault::OneWay => "one-way cuts",
+            Fault::Flap => "flapping links",
+            Fault::SlowLink => "slow links",
             Fault::Reset => "connections lost",
+            Fault::BrokenImage => "images broken off",
             Fault::Kill => "processes killed",
             Fault::PowerCut => "power cuts",
+            Fault::TornWrite => "  writes torn",
             Fault::Blackout => "blackouts",
+            Fault::CrashLoop => "crash loops",
             Fault::Pause => "pauses",
+            Fault::SlowNode => "slow nodes",
             Fault::Strike => "leaders struck",
+            Fault::Versions => "nodes of other limits",
+            Fault::Stranger => "messages unknown",
+            Fault::WriteError => "writes failed",
+            Fault::FsyncError => "fsyncs failed",
+            Fault::ReadError => "reads failed",
+            Fault::DiskFull => "disks full",
+            Fault::SlowDisk => "disks slow",
+            Fault::LostWrite => "writes lost",
+            Fault::Misdirected => "writes misdirected",
+            Fault::BitFlip => "bits flipped",
+            Fault::Wipe => "disks wiped",
+            Fault::StateLoss => "checkpoints lost",
+            Fault::DiskCrash => "crashes inside disk work",
+            Fault::Skew => "clock rates changed",
+            Fault::Jump => "clocks jumped",
+            Fault::Freeze => "clocks frozen",
             Fault::LostAnswer => "answers lost",
+            Fault::Change => "membership changes",
+            Fault::Replace => "members replaced",
+            Fault::Transfer => "leaderships handed over",
         }
     }
 }
 
 /// What happened in a run, counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
     /// Runs in the sum.
     pub runs: u64,
@@ -99,6 +207,24 @@ pub struct Stats {
     pub watched: u64,
     /// Faults, by class.
     pub faults: [u64; Fault::ALL.len()],
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Stats {
+            runs: 0,
+            virtual_us: 0,
+            events: 0,
+            elections: 0,
+            committed: 0,
+            snapshots: 0,
+            operations: 0,
+            answered: 0,
+            ambiguous: 0,
+            watched: 0,
+            faults: [0; Fault::ALL.len()],
+        }
+    }
 }
 
 impl Stats {
@@ -140,7 +266,7 @@ impl fmt::Display for Stats {
         ];
         let faults = Fault::ALL.iter().map(|fault| (fault.name(), self.faults[*fault as usize]));
         for (name, count) in rows.into_iter().chain(faults) {
-            writeln!(f, "{name:<20} {count:>12}")?;
+            writeln!(f, "{name:<24} {count:>12}")?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_kv::{Applied, Command, Outcome, StreamId, WatchCreate};
-use quorate_protocol::{Consensus, Entry, EntryKind, Index, ReadId};
+use quorate_protocol::{Consensus, Entry, EntryKind, Index, Membership, NodeId, ReadId, Role};
 use quorate_replica::Input;
 use quorate_wire::{decode_request, encode_request, peek_origin};
 
@@ -10,6 +10,7 @@ use crate::clients::Reply;
 use crate::env::Env;
 use crate::host::{Connection, Host, Waiter};
 use crate::node::{Ask, NodeEvent};
+use crate::plant::{self, Plant};
 
 /// At every so many applied entries the states of the nodes are compared.
 const COMPARE_EVERY: u64 = 32;
@@ -27,6 +28,9 @@ impl<C: Consensus> Host<C> {
                 let id = ReadId(self.requests);
                 self.reads.insert(id, (waiter, range));
                 self.step(Input::Read(vec![id]), env);
+                if self.requests <= 3 && self.role != Role::Leader {
+                    env.asks_early(self.place, self.life);
+                }
             }
             Ask::KeepAlive(_) if !self.lessor.leads() => env.refuse(waiter.client, waiter.number),
             Ask::KeepAlive(lease) => {
@@ -36,7 +40,7 @@ impl<C: Consensus> Host<C> {
         }
     }
 
-    fn propose(&mut self, waiter: Option<Waiter>, command: &Command, env: &mut Env) {
+    pub fn propose(&mut self, waiter: Option<Waiter>, command: &Command, env: &mut Env) {
         self.requests += 1;
         // Numbers of different lives differ, or an entry of an earlier one would answer a later client.
         let request = self.life << 32 | self.requests;
@@ -44,6 +48,9 @@ impl<C: Consensus> Host<C> {
             Ok(data) => {
                 if let Some(waiter) = waiter {
                     self.writes.insert(request, waiter);
+                }
+                if env.plant == Some(Plant::RetriedProposal) {
+                    self.unanswered.insert(request, data.clone());
                 }
                 self.step(Input::Propose(vec![data]), env);
             }
@@ -84,6 +91,7 @@ impl<C: Consensus> Host<C> {
         }
         self.tell_watchers(env);
         self.serve_ready(env);
+        self.wish(env);
         self.checkpoint_if_due(env);
     }
 
@@ -91,12 +99,15 @@ impl<C: Consensus> Host<C> {
         let (index, ballot) = (entry.id.index.0, (entry.id.ballot.round, entry.id.ballot.node.0));
         self.since_checkpoint += 1;
         if entry.kind != EntryKind::Command {
-            self.state.apply_noop(index, ballot);
+            match entry.kind {
+                EntryKind::Config => self.state.apply_config(index, ballot, &entry.data),
+                _ => self.state.apply_noop(index, ballot),
+            }
             env.checks.applied(self.id().0, index, &[]);
         } else {
             match decode_request(entry.data) {
                 Ok(request) => {
-                    let applied = self.state.apply(index, ballot, &request.command);
+                    let applied = self.carry_out(index, ballot, &request.command, env);
                     if env.checks.applied(self.id().0, index, &applied.events) {
                         env.checks.lease(env.now, &request.command);
                     }
@@ -112,7 +123,36 @@ impl<C: Consensus> Host<C> {
         }
     }
 
+    fn carry_out(&mut self, index: u64, ballot: (u64, u64), command: &Command, env: &Env) -> Applied {
+        let keeps = env.plant == Some(Plant::RevokeOnOneNode) && self.place == 0;
+        if let Command::LeaseRevoke { .. } = command
+            && keeps
+        {
+            self.state.apply_noop(index, ballot);
+            let revision = self.state.revision();
+            return Applied { revision, outcome: Ok(Outcome::LeaseRevoke), events: Vec::new() };
+        }
+        self.state.apply(index, ballot, command)
+    }
+
+    /// Whoever leads is to bring about the membership that the members table asks for; but only once it has applied an
+    /// entry of its own term, for before that its table may be an old one, and to go back to the members of old
+    /// can leave the cluster without a quorum for ever.
+    pub fn wish(&mut self, env: &mut Env) {
+        let status = self.replica.status();
+        let current = self.state.meta().applied_ballot.0 == status.promised.round;
+        if self.role != Role::Leader || !current {
+            return;
+        }
+        let members = self.state.members();
+        let target = Membership::new(members.voters().map(NodeId), members.learners().map(NodeId));
+        if !target.is_unknown() && target != status.membership {
+            self.step(Input::Change(target), env);
+        }
+    }
+
     fn answer_writer(&mut self, origin: u64, request: u64, applied: Applied, env: &mut Env) {
+        self.unanswered.remove(&request);
         if origin == self.id().0
             && let Some(waiter) = self.writes.remove(&request)
         {
@@ -152,16 +192,44 @@ impl<C: Consensus> Host<C> {
     pub fn watch(&mut self, watcher: usize, stream: StreamId, create: WatchCreate, env: &mut Env) {
         self.connections.insert(stream, Connection { watcher, arrives: 0 });
         self.hub.open(stream, STREAM_CAPACITY);
-        self.hub.create(stream, create, self.state.compact_revision());
+        let start_revision = plant::serve_from(env.plant, create.start_revision);
+        if env.plant == Some(Plant::CancelLost) {
+            self.watched.insert(stream, create.clone());
+        }
+        self.hub.create(stream, WatchCreate { start_revision, ..create }, self.state.compact_revision());
         self.tell_watchers(env);
     }
 
     /// Put what the hub has to say on the connections.
     pub fn tell_watchers(&mut self, env: &mut Env) {
-        for (stream, message) in self.hub.drain() {
+        let said: Vec<_> = self.hub.drain().collect();
+        for (stream, mut message) in said {
+            message.fragment &= env.plant != Some(Plant::FragmentUnmarked);
+            if message.canceled && env.plant == Some(Plant::CancelLost) {
+                self.revive(stream, message.compact_revision);
+                continue;
+            }
             if let Some(connection) = self.connections.get_mut(&stream) {
                 env.tell_watcher(connection, stream, message);
             }
+        }
+    }
+
+    /// [`Plant::CancelLost`]: go on with what is left of history, and tell nobody.
+    fn revive(&mut self, stream: StreamId, compact_revision: i64) {
+        if let Some(create) = self.watched.get(&stream) {
+            let create = WatchCreate { start_revision: compact_revision, ..create.clone() };
+            self.hub.close(stream);
+            self.hub.open(stream, STREAM_CAPACITY);
+            self.hub.create(stream, create, self.state.compact_revision());
+        }
+    }
+
+    /// [`Plant::RetriedProposal`]: propose again what has no answer.
+    pub fn propose_again(&mut self) {
+        let again: Vec<Bytes> = self.unanswered.values().cloned().collect();
+        if !again.is_empty() {
+            self.inputs.push_back(Input::Propose(again));
         }
     }
 }

@@ -4,9 +4,15 @@
 //! on, mild or fierce (swarm testing: Groce and others, ISSTA 2012). A run in which everything fails at once
 //! rarely gets far enough to meet a subtle bug; most bugs need two or three kinds of trouble and peace from the others.
 //!
+//! Most runs are storms of some seconds. Some last a virtual hour or a day, with longer ticks and sparse load and
+//! faults: there the clocks drift, segments are used again and again, leases and leaderships live long, and nothing
+//! depends on the next fault being near. Idle time costs ticks only, so a day takes about a second.
+//!
 //! Times are microseconds of virtual time.
 
 use quorate_protocol::Random;
+
+pub use crate::faults::Faults;
 
 /// A run's character.
 #[derive(Clone, Debug)]
@@ -19,6 +25,14 @@ pub struct Swarm {
     pub tick_us: u64,
     /// Whether clocks run at different rates.
     pub skew: bool,
+    /// Whether a node that stood still makes up for the ticks it missed.
+    pub catch_up: bool,
+    /// Whether the nodes' limits differ, as while a new release is rolled out.
+    pub mixed: bool,
+    /// See `quorate_protocol::Config`.
+    pub lease_drift: Option<u8>,
+    /// Whether nodes have different priorities.
+    pub priorities: bool,
     /// See `quorate_protocol::Config`.
     pub election_ticks: u32,
     /// See `quorate_protocol::Config`.
@@ -56,52 +70,8 @@ pub struct Pace {
     pub disk_us: (u64, u64),
     /// Until a committed entry is applied, at most.
     pub apply_us: u64,
-}
-
-/// Which faults, and how many.
-#[derive(Clone, Debug, Default)]
-pub struct Faults {
-    /// Messages lost, of a thousand.
-    pub loss: u64,
-    /// Messages delivered twice, of a thousand.
-    pub duplicates: u64,
-    /// The average time between two interventions of the nemesis; 0 for none.
-    pub every_us: u64,
-    /// Weights of what it does.
-    pub weights: Weights,
-    /// New leaders that are struck down soon after their election, of a hundred.
-    pub strike_leaders: u64,
-    /// How soon after their election, at most.
-    pub strike_within_us: u64,
-    /// Nodes that crash just after they sent what waited for their disk, of a thousand such messages.
-    pub crash_after_sync: u64,
-    /// Nodes that crash just after they made a promise, of a hundred.
-    pub crash_after_promise: u64,
-    /// How long a crashed node stays down, at most. The least is a millisecond.
-    pub down_us: u64,
-    /// Crashes that lose unsynced writes, of a hundred; the others lose only the process.
-    pub power_percent: u64,
-    /// Answers to clients that are lost, of a thousand.
-    pub lost_answers: u64,
-}
-
-/// How often each intervention is chosen.
-#[derive(Clone, Debug, Default)]
-pub struct Weights {
-    /// A node crashes.
-    pub crash: u64,
-    /// All nodes crash.
-    pub blackout: u64,
-    /// A node stands still.
-    pub pause: u64,
-    /// The nodes fall into two groups that do not hear each other.
-    pub partition: u64,
-    /// Some links fail in one direction.
-    pub oneway: u64,
-    /// The leader hears nobody and nobody hears it.
-    pub isolate: u64,
-    /// A connection is lost, and both ends are told.
-    pub reset: u64,
+    /// Between two pieces of an image: its rate is capped.
+    pub piece_us: u64,
 }
 
 /// What the clients do.
@@ -126,7 +96,7 @@ pub struct Load {
 }
 
 /// On with a probability of `percent`, then between 1 and `most`, squared towards the low end.
-fn intensity(random: &mut Random, percent: u64, most: u64) -> u64 {
+pub fn intensity(random: &mut Random, percent: u64, most: u64) -> u64 {
     if !random.percent(percent) {
         return 0;
     }
@@ -134,8 +104,43 @@ fn intensity(random: &mut Random, percent: u64, most: u64) -> u64 {
     random.between(1, bound + 1)
 }
 
-fn one_of<T: Copy>(random: &mut Random, choices: &[T]) -> T {
+/// One of several.
+pub fn one_of<T: Copy>(random: &mut Random, choices: &[T]) -> T {
     choices[random.below(choices.len() as u64) as usize]
+}
+
+/// How long a run is, and how long its ticks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Storm,
+    Hour,
+    Day,
+}
+
+impl Length {
+    fn draw(random: &mut Random) -> Self {
+        match random.below(1000) {
+            0..20 => Length::Day,
+            20..140 => Length::Hour,
+            _ => Length::Storm,
+        }
+    }
+
+    fn tick_us(self) -> u64 {
+        match self {
+            Length::Storm => TICK_US,
+            Length::Hour => 30 * TICK_US,
+            Length::Day => 200 * TICK_US,
+        }
+    }
+
+    fn chaos_us(self, random: &mut Random) -> u64 {
+        match self {
+            Length::Storm => random.between(6_000_000, 20_000_000),
+            Length::Hour => random.between(2_400, 4_800) * 1_000_000,
+            Length::Day => random.between(60_000, 110_000) * 1_000_000,
+        }
+    }
 }
 
 impl Swarm {
@@ -143,18 +148,38 @@ impl Swarm {
     pub fn draw(mut random: Random, nodes: Option<usize>) -> Self {
         let random = &mut random;
         let drawn = if random.percent(65) { 3 } else { 5 };
-        let election_ticks = one_of(random, &[4, 6, 10, 20, 30]);
-        let timeout_us = election_ticks as u64 * TICK_US;
-        let pace = Pace::draw(random, timeout_us);
-        let faults = match random.percent(6) {
-            true => Faults::default(),
-            false => Faults::draw(random, timeout_us, &pace),
-        };
+        let length = Length::draw(random);
+        let (tick_us, chaos_us) = (length.tick_us(), length.chaos_us(random));
+        let lease_drift = random.percent(25).then(|| one_of(random, &[5, 20, 35]));
+        let ticks: &[u32] = if lease_drift.is_some() { &[10, 20, 30] } else { &[4, 6, 10, 20, 30] };
+        let election_ticks = one_of(random, ticks);
+        let timeout_us = election_ticks as u64 * tick_us;
+        let mut pace = Pace::draw(random, timeout_us);
+        let mut load = Load::draw(random, timeout_us);
+        if lease_drift.is_some() {
+            // A stale read by lease is a matter of milliseconds, between two elections that follow closely.
+            (load.think_us, load.read_percent) = (3_000, 85);
+            if random.percent(75) {
+                pace = Pace { disk_us: (100, 1_000), apply_us: 200, ..pace };
+                (pace.network_us, pace.tail_percent) = ((50, 1_000), 0);
+            }
+        }
+        let calm = random.percent(6);
+        let mut faults = Faults::draw(random, timeout_us, &pace, lease_drift.is_some());
+        if length != Length::Storm {
+            // As many deeds and requests as in some storms, spread over the time.
+            faults.every_us = faults.every_us.max(chaos_us / random.between(30, 250));
+            load.think_us = chaos_us / random.between(60, 300);
+        }
         Swarm {
             nodes: nodes.unwrap_or(drawn),
-            chaos_us: random.between(6_000_000, 20_000_000),
-            tick_us: TICK_US,
-            skew: random.percent(40),
+            chaos_us,
+            tick_us,
+            skew: random.percent(40) || lease_drift.is_some() && random.percent(60),
+            catch_up: random.percent(50) || lease_drift.is_some(),
+            mixed: random.percent(15),
+            lease_drift,
+            priorities: random.percent(25),
             election_ticks,
             heartbeat_ticks: (election_ticks / one_of(random, &[3, 4, 8])).max(1),
             max_message_bytes: one_of(random, &[32, 32, 64, 64, 256, 1 << 20]),
@@ -163,19 +188,52 @@ impl Swarm {
             checkpoint_every: one_of(random, &[3, 10, 40, 150]),
             segment_bytes: one_of(random, &[8, 16, 32, 64]) * 1024,
             pace,
-            faults,
-            load: Load::draw(random, timeout_us),
+            faults: if calm { Faults::default() } else { faults },
+            load,
         }
     }
 
     /// The longest time a follower waits before it campaigns, were its clock right.
     pub fn election_us(&self) -> u64 {
-        2 * u64::from(self.election_ticks) * self.tick_us
+        let slowest = if self.mixed { 3 } else { 2 };
+        slowest * u64::from(self.election_ticks) * self.tick_us
+    }
+
+    /// So many times longer than a storm's are this run's ticks.
+    pub fn stretch(&self) -> u64 {
+        self.tick_us / TICK_US
+    }
+
+    /// Far more events than such a run has in which messages are answered by a bounded number of messages.
+    pub fn most_events(&self) -> u64 {
+        500_000 + 40 * self.nodes as u64 * (self.chaos_us / self.tick_us)
+    }
+
+    /// A clock's rate, in thousandths of a right one's tick. Where leases count on a bound, clocks use all of it.
+    pub fn draw_rate(&self, random: &mut Random) -> u64 {
+        let (low, high) = self.rates();
+        match self.lease_drift {
+            Some(_) => one_of(random, &[low, high]),
+            None => random.between(low, high + 1),
+        }
+    }
+
+    /// A clock's rates: the least and the greatest length of a tick, in thousandths of a right one.
+    fn rates(&self) -> (u64, u64) {
+        match self.lease_drift {
+            // Two clocks differ by no more than the bound that leases are given.
+            Some(percent) => (1000, 1000 + 10 * u64::from(percent)),
+            // Up to 15 % too fast or too slow: far more than a quartz clock ever is.
+            None => (FASTEST_PERMILLE, 1150),
+        }
     }
 }
 
 /// A tick of 10 ms, as in production.
 const TICK_US: u64 = 10_000;
+
+/// A tick of the fastest clock, in thousandths of a right one's.
+pub const FASTEST_PERMILLE: u64 = 850;
 
 impl Pace {
     fn draw(random: &mut Random, timeout_us: u64) -> Self {
@@ -188,6 +246,7 @@ impl Pace {
             fifo: random.percent(40),
             disk_us: (100, one_of(random, &[200, 1_000, 8_000, 40_000])),
             apply_us: one_of(random, &[1, 200, 3_000, 20_000]),
+            piece_us: one_of(random, &[20, 200, 2_000, 10_000]),
         }
     }
 
@@ -200,40 +259,7 @@ impl Pace {
             fifo: true,
             disk_us: (100, 300),
             apply_us: 50,
-        }
-    }
-}
-
-impl Faults {
-    fn draw(random: &mut Random, timeout_us: u64, pace: &Pace) -> Self {
-        // One leader after the other is struck almost as soon as it is elected: logs diverge.
-        let storm = random.percent(35);
-        // Voters crash as soon as they have voted, and are back before the votes of the same term are all cast.
-        let oblivion = random.percent(20);
-        Faults {
-            loss: intensity(random, 50, 200),
-            duplicates: intensity(random, 50, 100),
-            every_us: random.between(timeout_us / 2, 8 * timeout_us),
-            weights: Weights {
-                crash: intensity(random, 60, 8),
-                blackout: intensity(random, 35, 3),
-                pause: intensity(random, 40, 5),
-                partition: intensity(random, 50, 6),
-                oneway: intensity(random, 40, 5),
-                isolate: intensity(random, 50, 6),
-                reset: intensity(random, 40, 4),
-            },
-            strike_leaders: if storm { random.between(50, 96) } else { intensity(random, 50, 60) },
-            strike_within_us: if storm { 4 * pace.network_us.1 } else { timeout_us },
-            crash_after_sync: intensity(random, 40, 20),
-            crash_after_promise: if oblivion { random.between(30, 90) } else { intensity(random, 30, 40) },
-            down_us: match (oblivion, storm) {
-                (true, _) => 4_000,
-                (_, true) => one_of(random, &[5_000, 20_000, timeout_us]),
-                _ => one_of(random, &[20_000, timeout_us, 4 * timeout_us, 2_000_000]),
-            },
-            power_percent: one_of(random, &[0, 50, 100, 100]),
-            lost_answers: intensity(random, 40, 100),
+            piece_us: 20,
         }
     }
 }

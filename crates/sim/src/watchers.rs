@@ -102,7 +102,7 @@ impl Watchers {
         self.streams += 1;
         let stream = StreamId(self.streams);
         let watcher = &mut self.all[at];
-        watcher.node = env.dice.watchers.below(env.swarm.nodes as u64) as usize;
+        watcher.node = Env::a_server(&env.serving, &mut env.dice.watchers);
         watcher.stream = Some(stream);
         let mut create = watcher.template.clone();
         if watcher.connected_before {
@@ -116,7 +116,7 @@ impl Watchers {
         let event = NodeEvent::Watch { watcher: at, stream, create };
         env.after(200, Event::Node { node: watcher.node, life: None, event });
         if env.dice.watchers.percent(60) {
-            let delay = env.dice.watchers.between(1_000, 3_000_000);
+            let delay = env.dice.watchers.between(1_000, 3_000_000 * env.swarm.stretch());
             env.after(delay, Event::Watcher(WatcherEvent::HangUp { watcher: at, stream }));
         }
     }

@@ -10,15 +10,13 @@ use quorate_protocol::{Consensus, Random, Role};
 use crate::Options;
 use crate::clients::Clients;
 use crate::env::{Env, Event};
+use crate::nemesis::Operator;
 use crate::node::{Node, NodeEvent};
 use crate::recovery::Recovery;
-use crate::report::{Failure, Report};
+use crate::report::{Failure, Fault, Report};
 use crate::swarm::Swarm;
 use crate::trace::{Sink, tell};
 use crate::watchers::Watchers;
-
-/// Far more events than a run has in which messages are answered by a bounded number of messages.
-const MOST_EVENTS: u64 = 500_000;
 
 /// See the module's text.
 pub struct World<C: Consensus> {
@@ -27,6 +25,7 @@ pub struct World<C: Consensus> {
     pub clients: Clients,
     pub watchers: Watchers,
     pub recovery: Recovery,
+    pub operator: Operator,
 }
 
 impl<C: Consensus> World<C> {
@@ -36,10 +35,14 @@ impl<C: Consensus> World<C> {
         let swarm = Swarm::draw(random.fork(), options.nodes);
         let mut env = Env::new(random, swarm, options.plant, sink.is_some());
         tell!(env, "seed {}: {:?}", options.seed, env.swarm);
-        let nodes = (0..env.swarm.nodes).map(|place| Node::<C>::new(place, &mut env)).collect();
+        let operator = Operator::new(env.swarm.nodes);
+        let founded = operator.founded();
+        let nodes =
+            (0..env.swarm.nodes).map(|place| Node::<C>::new(place, founded.clone(), &mut env)).collect();
         let clients = Clients::new(&mut env);
         let watchers = Watchers::new(&mut env);
-        let mut world = World { env, nodes, clients, watchers, recovery: Recovery::default() };
+        let recovery = Recovery::default();
+        let mut world = World { env, nodes, clients, watchers, recovery, operator };
         // A broken assertion is a finding like any other.
         let ended = catch_unwind(AssertUnwindSafe(|| world.live(&mut sink)));
         if ended.is_err() {
@@ -56,8 +59,9 @@ impl<C: Consensus> World<C> {
                 return self.env.checks.fail("Liveness", "nothing happens any more");
             };
             self.happen(event);
-            if self.env.trace.events() > MOST_EVENTS {
-                let detail = format!("{MOST_EVENTS} events and no end: messages beget messages");
+            let most = self.env.swarm.most_events();
+            if self.env.trace.events() > most {
+                let detail = format!("{most} events and no end: messages beget messages");
                 self.env.checks.fail("BoundedWork", detail);
             }
             if self.env.trace.told() {
@@ -79,6 +83,7 @@ impl<C: Consensus> World<C> {
         let chaos_us = self.env.swarm.chaos_us;
         self.env.after(chaos_us, Event::Calm);
         self.unleash();
+        self.employ();
     }
 
     fn happen(&mut self, event: Event) {
@@ -86,7 +91,7 @@ impl<C: Consensus> World<C> {
             Event::Node { node, life, event } => self.reach(node, life, event),
             Event::Client(event) => self.clients.handle(event, &mut self.env),
             Event::Watcher(event) => self.watchers.handle(event, &mut self.env),
-            Event::Nemesis(deed) if !self.recovery.begun => self.deed(deed),
+            Event::Nemesis(deed) if !self.recovery.begun || deed.in_peace() => self.deed(deed),
             Event::Nemesis(_) => {}
             Event::Calm => self.calm(),
             Event::Poll => self.poll(),
@@ -102,7 +107,7 @@ impl<C: Consensus> World<C> {
         if let NodeEvent::Parcel { from, .. } = &event
             && self.env.network.is_cut(*from, at)
         {
-            return self.env.stats.fault(crate::report::Fault::Cut);
+            return self.env.stats.fault(Fault::Cut);
         }
         if node.paused_until > self.env.now {
             let wait = node.paused_until - self.env.now;

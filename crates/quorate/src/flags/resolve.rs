@@ -50,7 +50,10 @@ impl Values {
     pub(crate) fn resolve(mut self) -> Result<Serve, FlagError> {
         self.check_gates()?;
         let config = self.config()?;
-        config.validate()?;
+        match config.has_run() {
+            true => config.validate_again()?,
+            false => config.validate()?,
+        }
         let log = if self.get("log-outputs") == "stdout" { LogTarget::Stdout } else { LogTarget::Stderr };
         Ok(Serve { config, log, warnings: self.warnings })
     }
@@ -93,7 +96,8 @@ impl Values {
             strict_reconfig_check: self.truth("strict-reconfig-check"),
             max_learners: self.number("max-learners")?,
             election_priority: self.number("election-priority")?,
-            read_lease_drift_percent: Some(self.number("read-lease-drift-percent")?).filter(|&percent| percent > 0),
+            read_lease_drift_percent: Some(self.number("read-lease-drift-percent")?)
+                .filter(|&percent| percent > 0),
             snapshot_rate_bytes: self.number("snapshot-rate-bytes")?,
             replace_lost_disk: self.truth("replace-lost-disk"),
             log_level: self.log_level(),

@@ -210,3 +210,19 @@ fn kubeadms_flags_without_tls() {
                 --listen-peer-urls=http://10.0.0.2:2380 --name=cp --snapshot-count=10000";
     serve(line, &[]).expect(line);
 }
+
+#[test]
+fn members_leases_and_priorities() {
+    let line = "--max-learners 2 --strict-reconfig-check=false --election-priority 7 --read-lease-drift-percent 5 \
+                --snapshot-rate-bytes 0 --replace-lost-disk";
+    let resolved = serve(line, &[]).expect("flags");
+    let config = resolved.config;
+    assert_eq!(resolved.warnings, [] as [String; 0]);
+    assert_eq!((config.max_learners, config.strict_reconfig_check, config.election_priority), (2, false, 7));
+    assert_eq!((config.read_lease_drift_percent, config.snapshot_rate_bytes), (Some(5), 0));
+    assert!(config.replace_lost_disk);
+    let error = serve("--read-lease-drift-percent 80", &[]).expect_err("no clock is that bad");
+    assert!(error.to_string().contains("--read-lease-drift-percent 80"), "{error}");
+    let error = serve("--election-priority 256", &[]).expect_err("one byte");
+    assert!(matches!(error, FlagError::Value { .. }), "{error}");
+}

@@ -186,7 +186,9 @@ impl MoveLeader {
             let (from, to) = (own, self.member);
             return print(format!("Leadership transferred from {from:x} to {to:x}\n").as_bytes());
         }
-        Err(ClientError::Input("none of the endpoints leads; name that of the leader (see `quorate status`)".into()))
+        Err(ClientError::Input(
+            "none of the endpoints leads; name that of the leader (see `quorate status`)".into(),
+        ))
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use quorate_harness::{Cluster, ports};
+use quorate_harness::{Cluster, PATIENCE, ports};
 use quorate_protocol::Random;
 
 use crate::{blocking, setup, unharmed};
@@ -133,11 +133,24 @@ async fn neighbours_of_another_cluster() {
     let mut other = quorate_harness::Process::start(
         quorate_harness::cluster::bare(env!("CARGO_BIN_EXE_quorate").as_ref()).args(&words),
     );
-    blocking(|| {
-        cluster.launch(0);
-        cluster.member_mut(0).says("initial-cluster");
-        other.says("initial-cluster");
-    });
+    blocking(|| cluster.launch(0));
+    // Who starts later finds the other's cluster there and ends; if neither is the later one, both say it again and again.
+    let begun = Instant::now();
+    loop {
+        let (one, two) = (cluster.member_mut(0), &mut other);
+        let ended = [one.ended(), two.ended()];
+        if let Some(end) = ended.iter().flatten().next() {
+            assert_eq!(end.code(), Some(1));
+            let said = if ended[0].is_some() { one.said() } else { two.said() };
+            assert!(said.contains("the members in --initial-cluster belong to cluster"), "{said}");
+            break;
+        }
+        if [one.said(), two.said()].iter().all(|said| said.contains("initial-cluster")) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "neither notices: {}{}", cluster.log(0), other.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     tokio::time::sleep(Duration::from_secs(3)).await;
     for said in [cluster.log(0), other.said()] {
         assert!(!said.contains("ready to serve client requests"), "{said}");

@@ -1,5 +1,5 @@
 //! What the tests of the command line share: the binary, free ports, and processes that never outlive a test.
-#![allow(dead_code)] // Every test file uses its part.
+#![allow(dead_code, unused_imports)] // Every test file uses its part.
 
 use std::process::{Command, Output, Stdio};
 

@@ -11,7 +11,7 @@ use quorate_harness::raw::{self, Raw};
 use quorate_harness::{PATIENCE, Process};
 use rustix::process::Signal;
 
-use crate::common::{free_ports, ok, quorate};
+use crate::common::{free_ports, ok, quorate, run};
 
 /// Places for members; m0, m1, ... by number.
 pub struct Lab {
@@ -134,6 +134,31 @@ impl Lab {
         self.ready(at);
     }
 
+    /// Promotes a learner through `by`, once it is in sync: under load that may take a moment.
+    pub fn promote(&self, id: &str, by: usize) {
+        let begun = Instant::now();
+        loop {
+            let output = run(&["member", "promote", id, "--endpoints", &self.endpoint(by)]);
+            if output.status.success() {
+                return;
+            }
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains("in sync with leader") && begun.elapsed() < PATIENCE, "{said}");
+        }
+    }
+
+    /// Puts, again and again until it is acknowledged: elections take their time.
+    pub fn put(&self, of: &[usize]) {
+        let begun = Instant::now();
+        loop {
+            let output = run(&["put", "needed", "x", "--endpoints", &self.endpoints(of)]);
+            if output.status.success() {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it is never put: {output:?}");
+        }
+    }
+
     /// Which of these leads.
     pub async fn leader(&self, of: &[usize]) -> usize {
         let begun = Instant::now();
@@ -192,12 +217,13 @@ impl Load {
     }
 
     /// End it, and see that everything acknowledged is there.
-    pub async fn is_kept(self, endpoint: &str) {
+    pub async fn ends_kept(self, endpoint: &str) {
         self.over.store(true, Ordering::SeqCst);
         self.task.await.expect("it does not panic");
         let acknowledged = self.acknowledged.lock().expect("list").clone();
         assert!(acknowledged.len() > 20, "{}", acknowledged.len());
-        let request = pb::RangeRequest { key: "load/".into(), range_end: "load0".into(), ..Default::default() };
+        let request =
+            pb::RangeRequest { key: "load/".into(), range_end: "load0".into(), ..Default::default() };
         let answer = raw::at(endpoint).kv.range(request).await.expect("a range").into_inner();
         let there: std::collections::BTreeSet<&[u8]> = answer.kvs.iter().map(|kv| &kv.key[..]).collect();
         for number in acknowledged {

@@ -34,7 +34,9 @@ impl Peers {
         self.sending.fetch_add(1, Ordering::SeqCst);
         let peers = Arc::clone(self);
         std::thread::spawn(move || {
-            let sent = peers.stream(to, staged.0, &message);
+            let gone = || io::Error::new(io::ErrorKind::NotConnected, "it is no peer any more");
+            let addresses = peers.link(to).map(|link| link.addresses()).ok_or_else(gone);
+            let sent = addresses.and_then(|at| peers.stream(to, &at, staged.0, &message));
             if let Err(error) = &sent {
                 tracing::warn!(to = to.0, "a snapshot did not arrive: {error}");
             }
@@ -53,10 +55,14 @@ impl Peers {
         }
     }
 
-    fn stream(&self, to: NodeId, mut image: ImageReader, message: &Frame) -> io::Result<()> {
-        let gone = || io::Error::new(io::ErrorKind::NotConnected, "it is no peer any more");
-        let addresses = self.link(to).ok_or_else(gone)?.addresses();
-        let mut socket = dial(self, to, &addresses)?;
+    fn stream(
+        &self,
+        to: NodeId,
+        addresses: &[String],
+        mut image: ImageReader,
+        message: &Frame,
+    ) -> io::Result<()> {
+        let mut socket = dial(self, to, addresses)?;
         let _tracked = self.track(to, &socket);
         let mut offset = 0;
         while let Some(bytes) = image.next_chunk().map_err(io::Error::other)? {
@@ -91,3 +97,7 @@ impl Peers {
         write_all(socket, &Packet::SnapshotChunk(chunk).encode().map_err(io::Error::other)?)
     }
 }
+
+#[cfg(test)]
+#[path = "images_tests.rs"]
+mod tests;

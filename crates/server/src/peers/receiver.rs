@@ -167,8 +167,7 @@ impl<C: Core> Hearing<'_, C> {
             Packet::SnapshotChunk(chunk) => self.chunk(&chunk),
             Packet::Ask { token, body } => {
                 let ask = Ask::decode(&mut Reader::new(body));
-                let answer =
-                    ask.map_or(Answer::Unsupported, |ask| answer(&self.listening.shared, ask));
+                let answer = ask.map_or(Answer::Unsupported, |ask| answer(&self.listening.shared, ask));
                 self.listening.shared.peers.answer(self.from, token, &answer);
                 Ok(())
             }

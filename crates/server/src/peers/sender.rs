@@ -158,12 +158,7 @@ pub fn read_hello(socket: &mut TcpStream) -> io::Result<Hello> {
 }
 
 /// Keep a connection going: write what could not be written at once, and say something now and then.
-fn talk(
-    peers: &Peers,
-    to: NodeId,
-    link: &Link,
-    socket: &TcpStream,
-) -> io::Result<std::convert::Infallible> {
+fn talk(peers: &Peers, to: NodeId, link: &Link, socket: &TcpStream) -> io::Result<std::convert::Infallible> {
     let _tracked = peers.track(to, socket);
     let ping = Packet::Ping { token: 0 }.encode().map_err(io::Error::other)?;
     loop {

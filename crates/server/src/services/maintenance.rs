@@ -104,13 +104,15 @@ impl pb::maintenance_server::Maintenance for Service {
     /// The state's file needs no defragmentation; the answer etcd's operators expect is "done".
     async fn defragment(
         &self,
-        _: Request<pb::DefragmentRequest>,
+        request: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
+        self.check_metadata(request.metadata())?;
         Ok(Response::new(pb::DefragmentResponse { header: None }))
     }
 
     /// Ours is the hash of all records: of the state, not of the file that holds it.
-    async fn hash(&self, _: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+    async fn hash(&self, request: Request<pb::HashRequest>) -> Result<Response<pb::HashResponse>, Status> {
+        self.check_metadata(request.metadata())?;
         let state = self.state.read();
         let hash = state.hash_kv(0).map_err(ApiError::from)?.hash;
         let header = Some(self.answering().header(state.revision()));
