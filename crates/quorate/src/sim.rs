@@ -1,132 +1,155 @@
 //! `quorate sim`: seeded worlds from the command line.
 //!
-//! The first line of a failure, and of the whole output then, is the one command that repeats it. Progress goes to
-//! standard error and only to a person.
+//! The first line of a failure, and of the whole output then, is the one command that repeats it; then come the broken
+//! promise, a smaller run that breaks it too, if one was found, and its picture. Progress goes to standard error.
+//! The exit code is 0 if every promise was kept, 1 if one was broken, 2 if the command line or a file was
+//! the trouble.
 
-use std::io::{IsTerminal, Write};
+mod args;
+mod failed;
+mod progress;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::time::Instant;
 
-use clap::Args;
-use quorate_sim::{Failure, Options, Plant, Report, explore, run};
+use quorate_sim::{CLASSES, Failure, Group, KNOBS, Moment, Options, Plant, Recorder, Report, explore, run};
 
-/// Run seeded worlds in which networks, disks, clocks and processes fail, and check what the cluster promises
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SimArgs {
-    /// How many worlds, one for each seed from --start on
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
-    /// The first seed
-    #[arg(long, default_value_t = 0)]
-    start: u64,
-    /// Run this one world only
-    #[arg(long, conflicts_with_all = ["seeds", "start", "jobs"])]
-    seed: Option<u64>,
-    /// Worlds at a time [default: one for each core]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: Option<u16>,
-    /// Replicas [default: 3 or 5, as the seed says]
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
-    nodes: Option<u8>,
-    /// Put this bug in, to see it caught; "list" names them
-    #[arg(long, value_name = "BUG")]
-    plant: Option<String>,
-    /// Print everything that happens, line by line
-    #[arg(long, requires = "seed")]
-    verbose: bool,
-}
+pub(crate) use args::SimArgs;
+use progress::Progress;
 
 /// Runs the verb; the exit code.
 pub(crate) fn main(args: &SimArgs) -> u8 {
-    if args.plant.as_deref() == Some("list") {
-        list();
+    if let Some(list) = args.list() {
+        // A reader that has gone away needs no list.
+        let _ = io::stdout().write_all(list.as_bytes());
         return 0;
     }
-    let plant = match args.plant.as_deref().map(|name| (name, Plant::named(name))) {
-        None => None,
-        Some((_, Some(plant))) => Some(plant),
-        Some((name, None)) => {
-            eprintln!("quorate sim: no bug is called {name:?}: see quorate sim --plant list");
+    let options = match args.options() {
+        Ok(options) => options,
+        Err(mistake) => {
+            eprintln!("quorate sim: {mistake}");
             return 2;
         }
     };
-    let options =
-        Options { seed: args.seed.unwrap_or(args.start), nodes: args.nodes.map(usize::from), plant };
     match args.seed {
-        Some(_) => one(&options, args.verbose),
+        _ if args.hashes => hashes(args, options),
+        Some(_) => one(args, &options),
         None => many(args, options),
     }
 }
 
-fn list() {
-    for plant in Plant::ALL {
-        println!("{:<28} {:<60} {}", plant.name(), plant.origin(), plant.breaks());
-    }
+/// The bugs, a line for each.
+fn plants() -> String {
+    let line = |plant: Plant| format!("{:<28} {:<60} {}\n", plant.name(), plant.origin(), plant.breaks());
+    Plant::ALL.into_iter().map(line).collect()
 }
 
-fn one(options: &Options, verbose: bool) -> u8 {
-    let mut out = std::io::stdout().lock();
-    // A reader that has gone away is no reason to stop the run.
-    let mut sink = |line: &str| {
-        let _ = writeln!(out, "{line}");
+/// The classes of faults, by groups.
+fn classes() -> String {
+    let mut list =
+        "all                          every class below\nnone                         no faults\n".to_owned();
+    for group in Group::ALL {
+        list.push_str(&format!("{:<28} every class of this group:\n", group.name()));
+        for class in CLASSES.iter().filter(|class| class.group == group) {
+            list.push_str(&format!("  {:<26} {}\n", class.name, class.means));
+        }
+    }
+    list
+}
+
+/// The numbers of a run's character, and what they are in this run.
+fn numbers(options: &Options) -> String {
+    let swarm = options.swarm();
+    let mut list = String::new();
+    for knob in KNOBS {
+        let ((least, most), value) = (knob.bounds, (knob.get)(&swarm));
+        list.push_str(&format!("{:<28} {value:>12}  of {least} to {most}\n", knob.name));
+    }
+    list.push_str(&format!("{:<28} {:>12}  other dice, the same character\n", "roll", options.plan.roll));
+    list
+}
+
+fn one(args: &SimArgs, options: &Options) -> u8 {
+    let mut recorder = match args.trace.as_ref().map(File::create) {
+        None => None,
+        Some(Ok(file)) => Some(Recorder::begin(BufWriter::new(file), options)),
+        Some(Err(error)) => return cannot_write(args, &error),
     };
-    let report = run(options, verbose.then_some(&mut sink));
+    let mut out = io::stdout().lock();
+    let mut sink = |moment: &Moment| {
+        if args.verbose {
+            // A reader that has gone away is no reason to stop the run.
+            let _ = writeln!(out, "{moment}");
+        }
+        if let Some(recorder) = &mut recorder {
+            recorder.moment(moment);
+        }
+    };
+    let read = args.verbose || args.trace.is_some();
+    let report = run(options, if read { Some(&mut sink) } else { None });
     drop(out);
+    if let Some(Err(error)) = recorder.map(|recorder| recorder.end(&report)) {
+        return cannot_write(args, &error);
+    }
     if let Some(failure) = &report.failure {
-        println!("{failure}");
+        failed::tell(failure, args.effort());
         return 1;
     }
-    println!("{}trace hash           {:016x}", report.stats, report.trace_hash);
+    println!("{}{:<24} {:016x}", report.stats, "trace hash", report.trace_hash);
     0
 }
 
+fn cannot_write(args: &SimArgs, error: &io::Error) -> u8 {
+    let path = args.trace.as_deref().unwrap_or_default();
+    eprintln!("quorate sim: cannot write the trace to {path}: {error}; name another file with --trace");
+    2
+}
+
+/// Every seed's digest, in the order of the seeds, and nothing else.
+fn hashes(args: &SimArgs, options: Options) -> u8 {
+    let mut next = args.seeds().start;
+    let mut waiting: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut broken = false;
+    explore(args.seeds(), args.jobs(), options, |report| {
+        if let Some(failure) = &report.failure {
+            broken = true;
+            eprintln!("{failure}");
+        }
+        waiting.insert(report.seed, report.trace_hash);
+        let mut read = true;
+        while let Some(hash) = waiting.remove(&next) {
+            read &= writeln!(io::stdout(), "{next} {hash:016x}").is_ok();
+            next += 1;
+        }
+        read
+    });
+    u8::from(broken)
+}
+
 fn many(args: &SimArgs, options: Options) -> u8 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.map_or(cores, usize::from);
-    let seeds = args.start..args.start.saturating_add(args.seeds);
     let mut failures: Vec<Failure> = Vec::new();
-    let mut progress = Progress::new(args.seeds);
+    let seeds = args.seeds();
+    let mut progress = Progress::new(seeds.end - seeds.start);
     let began = Instant::now();
-    let stats = explore(seeds, jobs, options, |report| {
-        progress.ran(report);
+    let stats = explore(seeds, args.jobs(), options, |report: &Report| {
         failures.extend(report.failure.clone());
+        progress.ran(report, failures.len());
         failures.is_empty()
     });
     progress.end();
+    let seconds = began.elapsed().as_secs_f64();
     // Worlds under way were seen to their end, so the lowest seed that fails is among them.
     failures.sort_by_key(|failure| failure.seed);
     if let Some(failure) = failures.first() {
-        println!("{failure}\n");
+        failed::tell(failure, args.effort());
+        println!();
     }
     print!("{stats}");
-    println!("{:<20} {:>12}", "violations", failures.len());
-    println!("{:<20} {:>12.1}", "seconds", began.elapsed().as_secs_f64());
+    println!("{:<24} {seconds:>14.1}", "seconds it took");
+    println!("{:<24} {:>14}", "violations", failures.len());
     u8::from(!failures.is_empty())
-}
-
-/// Tells a person how far it is.
-struct Progress {
-    of: u64,
-    done: u64,
-    told: bool,
-}
-
-impl Progress {
-    fn new(of: u64) -> Self {
-        Progress { of, done: 0, told: std::io::stderr().is_terminal() }
-    }
-
-    fn ran(&mut self, _report: &Report) {
-        self.done += 1;
-        if self.told && (self.done.is_multiple_of(10) || self.done == self.of) {
-            eprint!("\r{} of {} worlds", self.done, self.of);
-        }
-    }
-
-    fn end(&self) {
-        if self.told {
-            eprint!("\r{:40}\r", "");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -144,24 +167,90 @@ mod tests {
         Ok(Cli::try_parse_from(line.split_ascii_whitespace())?.sim)
     }
 
+    fn args(line: &str) -> SimArgs {
+        parse(line).expect(line)
+    }
+
     #[test]
     fn one_world_or_many_but_not_both() {
-        for line in ["sim", "sim --seeds 3 --start 9 --jobs 2", "sim --seed 7 --verbose --nodes 5"] {
+        for line in [
+            "sim",
+            "sim --seeds 3 --start 9 --jobs 2 --faults network,disk --shrink 0",
+            "sim --seed 7 --verbose --nodes 5 --trace f --protocol raft",
+            "sim --seed 7 --set load.clients=1 --deeds a1,s2-4",
+            "sim --hashes --seeds 5",
+        ] {
             assert!(parse(line).is_ok(), "{line}");
         }
-        for line in
-            ["sim --seed 7 --seeds 3", "sim --verbose", "sim --nodes 0", "sim --jobs 0", "sim --seeds 0"]
-        {
+        for line in [
+            "sim --seed 7 --seeds 3",
+            "sim --verbose",
+            "sim --trace f",
+            "sim --deeds a1",
+            "sim --hashes --seed 1 --verbose",
+            "sim --hashes --seed 1 --trace f",
+            "sim --nodes 0",
+            "sim --jobs 0",
+            "sim --seeds 0",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }
 
     #[test]
     fn a_caught_bug_is_a_failure_and_an_unknown_one_a_mistake() {
-        let args = |line: &str| parse(line).expect(line);
         assert_eq!(main(&args("sim --seed 0")), 0);
-        assert_eq!(main(&args("sim --seeds 20 --plant watch-resumes-one-late")), 1);
-        assert_eq!(main(&args("sim --plant list")), 0);
-        assert_eq!(main(&args("sim --plant no-such-bug")), 2);
+        assert_eq!(main(&args("sim --seeds 20 --plant watch-resumes-one-late --shrink 0")), 1);
+        for (line, code) in [
+            ("sim --plant list", 0),
+            ("sim --faults list", 0),
+            ("sim --set list", 0),
+            ("sim --plant no-such-bug", 2),
+            ("sim --protocol zab", 2),
+            ("sim --faults gremlins", 2),
+            ("sim --set load.clerks=1", 2),
+            ("sim --seed 1 --trace /no/such/directory/file", 2),
+        ] {
+            assert_eq!(main(&args(line)), code, "{line}");
+        }
+    }
+
+    #[test]
+    fn mistakes_name_the_thing_and_the_remedy() {
+        let mistake = |line: &str| args(line).options().expect_err(line).to_string();
+        assert_eq!(
+            mistake("sim --plant nought"),
+            "no bug is called \"nought\": see quorate sim --plant list"
+        );
+        assert_eq!(mistake("sim --protocol zab"), "no world runs the protocol \"zab\": choose one of raft");
+        assert!(mistake("sim --seed 1 --deeds all").contains("write a3 or s12"));
+    }
+
+    #[test]
+    fn lists_have_a_line_for_each() {
+        assert_eq!(args("sim --plant list").list().expect("a list").lines().count(), Plant::ALL.len());
+        let faults = args("sim --faults list").list().expect("a list");
+        assert_eq!(faults.lines().count(), 2 + Group::ALL.len() + CLASSES.len());
+        let numbers = args("sim --seed 3 --set list").list().expect("a list");
+        assert_eq!(numbers.lines().count(), KNOBS.len() + 1);
+        assert!(args("sim --seed 3").list().is_none());
+    }
+
+    #[test]
+    fn what_a_failure_prints_is_read_back() {
+        let line = "sim --seed 5 --nodes 3 --plant ack-before-fsync --faults loss --set load.keys=1,roll=2 --deeds a2";
+        let options = args(line).options().expect("options");
+        assert_eq!(options.command(), format!("cargo run --release -- {line}"));
+    }
+
+    #[test]
+    fn a_trace_is_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("run.jsonl");
+        let line = format!("sim --seed 3 --trace {}", path.display());
+        assert_eq!(main(&args(&line)), 0);
+        let file = std::fs::read_to_string(path).expect("it is there");
+        assert!(file.starts_with("{\"kind\":\"header\",\"format\":\"quorate-trace\""));
+        assert!(file.lines().last().is_some_and(|line| line.contains("\"kind\":\"end\"")));
     }
 }

@@ -15,9 +15,11 @@ use quorate_kv::{
 
 use crate::env::{Env, Event};
 use crate::host::Waiter;
+use crate::label;
 use crate::node::{Ask, NodeEvent};
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::note;
 
 /// What happens to a client.
 #[derive(Debug)]
@@ -170,7 +172,8 @@ impl Clients {
         if !client.probe && env.dice.clients.percent(25) {
             client.node = Env::a_server(&env.serving, &mut env.dice.clients);
         }
-        tell!(env, "client {at} asks node {}: {ask:?}", client.node + 1);
+        let node = client.node as u64 + 1;
+        note!(env, Happening::Ask { client: at as u64, number, node, label: label::of_ask(&ask) });
         let request = NodeEvent::Request { client: at, number, ask };
         let delay = env.dice.clients.between(50, 500);
         env.after(delay, Event::Node { node: client.node, life: None, event: request });
@@ -182,7 +185,7 @@ impl Clients {
         let client = &mut self.all[at];
         let Some(doing) = client.doing.take_if(|doing| doing.number == number) else { return };
         env.trace.event(31, env.now, at as u64, number);
-        tell!(env, "client {at} is told {reply:?}");
+        note!(env, Happening::Answer { client: at as u64, number, label: label::of_reply(&reply) });
         let answered = !matches!(reply, Reply::Refused | Reply::Lost);
         env.stats.answered += u64::from(answered);
         env.stats.ambiguous += u64::from(matches!(reply, Reply::Lost));

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use quorate_protocol::Random;
 
+use crate::Options;
 use crate::checks::Checks;
 use crate::clients::ClientEvent;
 use crate::deeds::Deeds;
@@ -84,6 +85,8 @@ pub struct Env {
     pub stats: Stats,
     pub dice: Dice,
     pub deeds: Deeds,
+    /// Give up after so many events.
+    pub most_events: Option<u64>,
     /// How many nodes there are, those that left and those that joined included.
     pub places: usize,
     /// Nodes that clients know of.
@@ -97,7 +100,7 @@ pub struct Env {
 }
 
 impl Env {
-    pub fn new(mut random: Random, swarm: Swarm, plant: Option<Plant>, told: bool) -> Self {
+    pub fn new(mut random: Random, swarm: Swarm, options: &Options, trace: Trace) -> Self {
         let dice = Dice {
             network: random.fork(),
             disk: random.fork(),
@@ -109,15 +112,16 @@ impl Env {
         Env {
             now: 0,
             network: Network::default(),
-            deeds: Deeds::new(random.fork(), None),
+            deeds: Deeds::new(random.fork(), options.plan.deeds.clone()),
+            most_events: options.plan.most_events,
             places: swarm.nodes,
             serving: (0..swarm.nodes).collect(),
             damaged: BTreeMap::new(),
             slow_disks: BTreeMap::new(),
             swarm,
-            plant,
+            plant: options.plant,
             checks: Checks::new(clock_us),
-            trace: Trace::new(told),
+            trace,
             stats: Stats { runs: 1, ..Stats::default() },
             dice,
             queue: BinaryHeap::new(),

@@ -28,7 +28,7 @@ pub fn explore(
             if seed >= seeds.end {
                 return;
             }
-            let report = run(&Options { seed, ..options }, None);
+            let report = run(&Options { seed, ..options.clone() }, None);
             let mut shared = shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             shared.1 += &report.stats;
             if !(shared.0)(&report) {

@@ -28,7 +28,8 @@ use crate::network::Spoiled;
 use crate::node::{Durable, NodeEvent};
 use crate::plant::{self, Plant};
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::{note, tell};
 
 /// The only group of a node.
 pub const GROUP: GroupId = 0;
@@ -266,7 +267,8 @@ impl<C: Consensus> Host<C> {
     }
 
     fn role_changed(&mut self, role: Role, round: u64, leader: Option<NodeId>, env: &mut Env) {
-        tell!(env, "node {} is {role:?} in round {round}, leader {leader:?}", self.id());
+        let (node, leads) = (self.id().0, leader.map(|leader| leader.0));
+        note!(env, Happening::Role { node, role, round, leader: leads });
         let began = role == Role::Leader && self.role != Role::Leader;
         let another = leader.is_some() && leader != self.leader;
         self.role = role;
@@ -359,9 +361,6 @@ impl<C: Consensus> Host<C> {
 
     fn receive(&mut self, from: usize, body: Bytes, env: &mut Env) -> Result<(), String> {
         let message: C::Message = Reader::whole(body).map_err(|malformed| malformed.to_string())?;
-        if env.trace.told() {
-            tell!(env, "  {} <- {}: {message:?}", self.id(), from + 1);
-        }
         if let Some(id) = C::carries_snapshot(&message)
             && !self.stage(from, id, env)
         {

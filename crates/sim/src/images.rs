@@ -16,7 +16,8 @@ use crate::host::{Host, node, stands_at};
 use crate::node::NodeEvent;
 use crate::plant;
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::{note, tell};
 
 /// A piece of an image on the wire.
 const PIECE_BYTES: usize = 1024;
@@ -162,7 +163,7 @@ impl<C: Consensus> Host<C> {
 
     /// Make the staged image the state, durably.
     pub fn install(&mut self, id: LogId, env: &mut Env) {
-        tell!(env, "node {} installs the image at {id}", self.id());
+        note!(env, Happening::Image { node: self.id().0, at: id.to_string() });
         let Some(storage) = self.staged.take() else {
             return env.checks.fail("SnapshotImage", format!("node {} has no image for {id}", self.id()));
         };

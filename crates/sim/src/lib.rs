@@ -19,7 +19,9 @@
 //! | clients and watchers | `clients`, `watchers` |
 //! | verdicts | `checks`, `recovery`, and the crate `quorate-checker` |
 //! | bugs put in on purpose | `plant` |
-//! | story and sums | `trace`, `report` |
+//! | what a run is told besides its seed | `plan`: `classes` of faults, `knobs`, `deeds` |
+//! | story and sums | `story`, `label`, `trace`, `record`, `picture`, `report` |
+//! | from a failed run to a smaller one | `shrink` |
 //!
 //! # Invariants
 //!
@@ -30,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod classes;
 mod clients;
 mod deeds;
 mod disks;
@@ -39,33 +42,83 @@ mod faults;
 mod host;
 mod images;
 mod journal;
+mod json;
+mod knobs;
+mod label;
 mod nemesis;
 mod network;
 mod node;
 mod panics;
+mod picture;
+mod plan;
 mod plant;
+mod protocol;
+mod record;
 mod recovery;
 mod report;
 mod serve;
+mod shrink;
+mod story;
 mod swarm;
 mod trace;
 mod watchers;
 mod world;
 
+pub use classes::{Allowed, CLASSES, Class, Group};
+pub use deeds::DeedId;
 pub use explore::explore;
+pub use knobs::{KNOBS, Knob};
+pub use label::{Label, Value};
+pub use picture::{is_milestone, picture};
+pub use plan::{Plan, PlanError};
 pub use plant::Plant;
-pub use report::{Failure, Fault, Report, Stats};
+pub use protocol::Protocol;
+pub use record::{FORMAT_VERSION, Recorder};
+pub use report::{Failure, Fault, Report, Stats, span};
+pub use shrink::{Effort, Shrunk, Size, shrink};
+pub use story::{Fate, Happening, Moment};
+pub use swarm::Swarm;
 pub use trace::Sink;
 
+use quorate_protocol::Random;
+
 /// Which run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
+    /// What the nodes speak.
+    pub protocol: Protocol,
     /// Decides everything that is not given here.
     pub seed: u64,
     /// Replicas; left to the seed if not given.
     pub nodes: Option<usize>,
     /// A bug to put in.
     pub plant: Option<Plant>,
+    /// What is changed in what the seed draws.
+    pub plan: Plan,
+}
+
+impl Options {
+    /// The command that makes this run.
+    pub fn command(&self) -> String {
+        let nodes = self.nodes.map_or(String::new(), |nodes| format!(" --nodes {nodes}"));
+        let plant = self.plant.map_or(String::new(), |plant| format!(" --plant {}", plant.name()));
+        format!("cargo run --release -- sim --seed {}{nodes}{plant}{}", self.seed, self.plan)
+    }
+
+    /// The run's character.
+    pub fn swarm(&self) -> Swarm {
+        let mut swarm = Swarm::draw(Random::new(self.seed).fork(), self.nodes);
+        self.plan.apply(&mut swarm);
+        swarm
+    }
+
+    /// Decides what happens in it.
+    fn dice(&self) -> Random {
+        let mut random = Random::new(self.plan.dice_seed(self.seed));
+        // The first is the character's.
+        random.fork();
+        random
+    }
 }
 
 /// One run. Its transcript goes to `sink`, if there is one.

@@ -25,7 +25,8 @@ use crate::env::{Env, Event};
 use crate::faults::Choice;
 use crate::network::Link;
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::note;
 use crate::world::World;
 
 pub use operator::Operator;
@@ -75,7 +76,11 @@ fn strikes(env: &mut Env, permille: u64) -> Option<Random> {
     }
     let id = env.deeds.strike();
     let mut dice = env.deeds.dice(id);
-    (dice.below(1000) < permille && env.deeds.wanted(id)).then_some(dice)
+    let strikes = dice.below(1000) < permille && env.deeds.wanted(id);
+    if strikes {
+        note!(env, Happening::Deed { id, what: "a strike at a delicate moment" });
+    }
+    strikes.then_some(dice)
 }
 
 impl Env {
@@ -123,7 +128,7 @@ impl<C: Consensus> World<C> {
         match deed {
             Deed::Act => self.act(),
             Deed::Heal { cuts } if cuts == self.env.network.cuts => {
-                tell!(self.env, "the links are whole again");
+                note!(self.env, Happening::Heal);
                 self.env.heal_links();
             }
             Deed::Strike { node, life, dice } if self.nodes[node].life == life => self.strike(node, dice),
@@ -159,6 +164,7 @@ impl<C: Consensus> World<C> {
         let choice = self.env.swarm.faults.weights.choose(|bound| dice.below(bound));
         let node = dice.below(self.nodes.len() as u64) as usize;
         if let Some(choice) = choice.filter(|_| self.env.deeds.wanted(id)) {
+            note!(self.env, Happening::Deed { id, what: crate::classes::name(choice) });
             self.carry_out(choice, node, dice);
         }
         self.check_logs();

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use crate::env::{Env, Event};
 use crate::node::NodeEvent;
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Fate;
 
 /// A direction between two nodes.
 pub type Link = (usize, usize);
@@ -91,26 +91,29 @@ impl Env {
     pub fn transmit(&mut self, from: usize, to: usize, bytes: Bytes, spoiled: Spoiled) {
         let faults = &self.swarm.faults;
         let (loss, duplicates) = (faults.loss, faults.duplicates);
-        if self.lost(from, to, loss) {
+        if self.lost(from, to, &bytes, loss) {
             return;
         }
         let twice = duplicates > 0 && self.dice.network.below(1000) < duplicates;
-        self.deliver(from, to, bytes.clone(), spoiled);
+        let mut arrives = vec![self.deliver(from, to, bytes.clone(), spoiled)];
         if twice {
             self.stats.fault(Fault::Duplicate);
-            self.deliver(from, to, bytes, spoiled);
+            arrives.push(self.deliver(from, to, bytes.clone(), spoiled));
         }
+        self.trace.sends(self.now, from, to, &bytes, Fate::Arrives(arrives));
     }
 
     /// Send a piece of an image; answers whether it is on its way.
     pub fn transmit_piece(&mut self, from: usize, to: usize, bytes: Bytes) -> bool {
-        if self.lost(from, to, self.swarm.faults.loss / 10) {
+        if self.lost(from, to, &bytes, self.swarm.faults.loss / 10) {
             return false;
         }
         let delay = self.delay(from, to, bytes.len());
         let last = self.network.arrivals[1].entry((from, to)).or_default();
         *last = (self.now + delay).max(*last + 1);
-        let wait = *last - self.now;
+        let arrives = *last;
+        let wait = arrives - self.now;
+        self.trace.sends(self.now, from, to, &bytes, Fate::Arrives(vec![arrives]));
         let event = NodeEvent::Parcel { from, bytes, spoiled: Spoiled::No };
         self.after(wait, Event::Node { node: to, life: None, event });
         true
@@ -146,14 +149,15 @@ impl Env {
     }
 
     /// Whether a parcel is never to arrive.
-    fn lost(&mut self, from: usize, to: usize, loss: u64) -> bool {
+    fn lost(&mut self, from: usize, to: usize, bytes: &Bytes, loss: u64) -> bool {
         if self.network.is_cut(from, to) {
             self.stats.fault(Fault::Cut);
+            self.trace.sends(self.now, from, to, bytes, Fate::Cut);
             return true;
         }
         if loss > 0 && self.dice.network.below(1000) < loss {
             self.stats.fault(Fault::Loss);
-            tell!(self, "  a message from {} to {} is lost", from + 1, to + 1);
+            self.trace.sends(self.now, from, to, bytes, Fate::Lost);
             return true;
         }
         false
@@ -174,7 +178,7 @@ impl Env {
         delay + bytes as u64 * US_PER_KIB / 1024
     }
 
-    fn deliver(&mut self, from: usize, to: usize, bytes: Bytes, spoiled: Spoiled) {
+    fn deliver(&mut self, from: usize, to: usize, bytes: Bytes, spoiled: Spoiled) -> u64 {
         let mut at = self.now + self.delay(from, to, bytes.len());
         let fifo = self.swarm.pace.fifo;
         let last = self.network.arrivals[0].entry((from, to)).or_default();
@@ -187,6 +191,7 @@ impl Env {
         let (bytes, spoiled) = self.damage(bytes, spoiled);
         let event = NodeEvent::Parcel { from, bytes, spoiled };
         self.after(at - self.now, Event::Node { node: to, life: None, event });
+        at
     }
 
     /// Perhaps flip a bit.

@@ -21,7 +21,8 @@ use crate::env::{Env, Event};
 use crate::host::Host;
 use crate::network::Spoiled;
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::{note, tell};
 
 /// What happens to a node.
 #[derive(Debug)]
@@ -246,7 +247,7 @@ impl<C: Consensus> Node<C> {
         }
         let Some(durable) = self.down.take() else { return };
         self.trouble.begin_life();
-        tell!(env, "node {} starts, life {}", self.id(), self.life);
+        note!(env, Happening::Start { node: self.id().0, life: self.life });
         env.may_crash_in_recovery(&self.trouble);
         let opened = Host::<C>::open_log(self.place, &durable, env);
         self.note_strikes(env);
@@ -317,8 +318,7 @@ impl<C: Consensus> Node<C> {
     }
 
     fn end(&mut self, host: Host<C>, power: bool, down_us: u64, env: &mut Env) {
-        let how = if power { "loses power" } else { "ends" };
-        tell!(env, "node {} {how}, for {down_us} us", self.id());
+        note!(env, Happening::Crash { node: self.id().0, power, down_us });
         env.stats.fault(if power { Fault::PowerCut } else { Fault::Kill });
         if power && host.is_writing() {
             env.stats.fault(Fault::TornWrite);

@@ -8,8 +8,9 @@
 use quorate_protocol::{Consensus, NodeId};
 
 use crate::env::Event;
+use crate::story::Happening;
 use crate::swarm::{Faults, Pace};
-use crate::trace::tell;
+use crate::trace::note;
 use crate::world::World;
 
 /// How often to look: in ticks.
@@ -47,7 +48,7 @@ pub struct Recovery {
 impl<C: Consensus> World<C> {
     /// The faults end.
     pub fn calm(&mut self) {
-        tell!(self.env, "peace");
+        note!(self.env, Happening::Peace);
         self.env.trace.event(50, self.env.now, 0, 0);
         self.env.swarm.pace = Pace::calm();
         self.env.swarm.faults = Faults::default();

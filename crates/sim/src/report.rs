@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use crate::plant::Plant;
+use crate::Options;
 
 /// The classes of faults, as they are counted, and what the operator does beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,11 +250,23 @@ impl AddAssign<&Stats> for Stats {
     }
 }
 
+/// A time, for people.
+pub fn span(us: u64) -> String {
+    let seconds = us / 1_000_000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{}.{} s", seconds, us / 100_000 % 10),
+        (0, ..) => format!("{hours}:{minutes:02}:{:02} h", seconds % 60),
+        _ => format!("{days} d {hours}:{minutes:02}:{:02} h", seconds % 60),
+    }
+}
+
+/// A table. Classes of faults that never came are left out of it.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<24} {:>14}", "virtual time", span(self.virtual_us))?;
         let rows = [
             ("runs", self.runs),
-            ("virtual seconds", self.virtual_us / 1_000_000),
             ("events", self.events),
             ("elections won", self.elections),
             ("entries committed", self.committed),
@@ -265,8 +277,8 @@ impl fmt::Display for Stats {
             ("changes watched", self.watched),
         ];
         let faults = Fault::ALL.iter().map(|fault| (fault.name(), self.faults[*fault as usize]));
-        for (name, count) in rows.into_iter().chain(faults) {
-            writeln!(f, "{name:<24} {count:>12}")?;
+        for (name, count) in rows.into_iter().chain(faults.filter(|(_, count)| *count > 0)) {
+            writeln!(f, "{name:<24} {count:>14}")?;
         }
         Ok(())
     }
@@ -283,18 +295,14 @@ pub struct Failure {
     pub detail: String,
     /// When it was noticed, in microseconds of virtual time.
     pub at_us: u64,
-    /// What else the run needs besides its seed.
-    pub plant: Option<Plant>,
-    /// Likewise, the number of nodes if it was not left to the seed.
-    pub nodes: Option<usize>,
+    /// The run, exactly.
+    pub options: Options,
 }
 
 impl Failure {
     /// The command that repeats the run.
     pub fn command(&self) -> String {
-        let nodes = self.nodes.map_or(String::new(), |nodes| format!(" --nodes {nodes}"));
-        let plant = self.plant.map_or(String::new(), |plant| format!(" --plant {}", plant.name()));
-        format!("cargo run --release -- sim --seed {}{nodes}{plant}", self.seed)
+        self.options.command()
     }
 }
 
@@ -319,4 +327,26 @@ pub struct Report {
     pub stats: Stats,
     /// The first broken promise, if one was broken.
     pub failure: Option<Failure>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_at_a_glance() {
+        assert_eq!(span(12_340_000), "12.3 s");
+        assert_eq!(span(61_000_000), "0:01:01 h");
+        assert_eq!(span(90_061_000_000), "1 d 1:01:01 h");
+    }
+
+    #[test]
+    fn sums_are_a_table() {
+        let mut stats = Stats { runs: 2, virtual_us: 1_500_000, ..Stats::default() };
+        stats.fault(Fault::Loss);
+        let table = stats.to_string();
+        assert!(table.starts_with("virtual time                      1.5 s\n"), "{table}");
+        assert!(table.ends_with("messages lost                         1\n"), "{table}");
+        assert!(table.lines().all(|line| line.chars().count() == 39), "{table}");
+    }
 }

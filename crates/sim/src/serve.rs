@@ -11,6 +11,8 @@ use crate::env::Env;
 use crate::host::{Connection, Host, Waiter};
 use crate::node::{Ask, NodeEvent};
 use crate::plant::{self, Plant};
+use crate::story::Happening;
+use crate::trace::note;
 
 /// At every so many applied entries the states of the nodes are compared.
 const COMPARE_EVERY: u64 = 32;
@@ -74,6 +76,10 @@ impl<C: Consensus> Host<C> {
         let round = self.replica.status().promised.round;
         for entry in &entries {
             env.checks.committed(self.id().0, round, entry);
+        }
+        if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+            let (first, last) = (first.id.index.0, last.id.index.0);
+            note!(env, Happening::Commit { node: self.id().0, first, last });
         }
         self.backlog.extend(entries);
         if !self.apply_due {

@@ -1,26 +1,46 @@
-//! The story of a run: a digest of all of it, and as text when somebody reads along.
+//! The story of a run: a digest of all of it, and every happening when somebody reads along.
 //!
 //! The digest takes in every event that the world processes, with its time, its node and its bytes. Two runs with
 //! equal digests went the same way. It must not depend on anything but the seed: no addresses, no hash map's order,
-//! no floating point, nothing that debug and release builds do differently.
+//! no floating point, nothing that debug and release builds do differently; nor on whether somebody reads along.
 
-use std::fmt::{Arguments, Write};
+use std::collections::{BTreeMap, VecDeque};
 
-/// Takes the lines of a transcript.
-pub type Sink<'a> = &'a mut dyn FnMut(&str);
+use bytes::Bytes;
+use quorate_checker::digest;
 
-/// A running digest, and the transcript if one is wanted.
+use crate::label::of_parcel;
+use crate::story::{Fate, Happening, Moment};
+
+/// Takes what happens, one after the other.
+pub type Sink<'a> = &'a mut dyn FnMut(&Moment);
+
+/// Messages on their way: what was sent from where to where, and its number.
+type UnderWay = BTreeMap<(usize, usize, u64), VecDeque<u64>>;
+
+/// A running digest, and the story if one is wanted.
 pub struct Trace {
     hash: u64,
     events: u64,
-    /// Lines not yet taken; none are made unless somebody reads.
-    lines: Option<String>,
+    /// What messages are to be read as.
+    protocol: &'static str,
+    /// What happened and was not yet taken; nothing is kept unless somebody reads.
+    moments: Option<Vec<Moment>>,
+    sent: u64,
+    under_way: UnderWay,
 }
 
 impl Trace {
-    /// An empty story; `told` says whether text is wanted.
-    pub fn new(told: bool) -> Self {
-        Trace { hash: 0xcbf2_9ce4_8422_2325, events: 0, lines: told.then(String::new) }
+    /// An empty story; `told` says whether somebody reads, `protocol` what the nodes speak.
+    pub fn new(told: bool, protocol: &'static str) -> Self {
+        Trace {
+            hash: 0xcbf2_9ce4_8422_2325,
+            events: 0,
+            protocol,
+            moments: told.then(Vec::new),
+            sent: 0,
+            under_way: UnderWay::default(),
+        }
     }
 
     /// The digest so far.
@@ -47,36 +67,74 @@ impl Trace {
         self.hash = mixed ^ (mixed >> 29);
     }
 
-    /// A line of the transcript. Free when nobody reads.
-    pub fn tell(&mut self, at: u64, what: Arguments<'_>) {
-        if let Some(lines) = &mut self.lines {
-            let _ = writeln!(lines, "{:>4}.{:06} {what}", at / 1_000_000, at % 1_000_000);
+    /// Whether somebody reads.
+    pub fn told(&self) -> bool {
+        self.moments.is_some()
+    }
+
+    /// Tell something. Free when nobody reads.
+    pub fn tell(&mut self, at: u64, what: Happening) {
+        if let Some(moments) = &mut self.moments {
+            moments.push(Moment { at, what });
         }
     }
 
-    /// Whether somebody reads.
-    pub fn told(&self) -> bool {
-        self.lines.is_some()
+    /// A node sends a message, which arrives at these times.
+    pub fn sends(&mut self, at: u64, from: usize, to: usize, bytes: &Bytes, fate: Fate) {
+        if !self.told() {
+            return;
+        }
+        self.sent += 1;
+        if let Fate::Arrives(times) = &fate {
+            let waiting = self.under_way.entry((from, to, digest(bytes))).or_default();
+            waiting.extend(times.iter().map(|_| self.sent));
+        }
+        let label = of_parcel(self.protocol, bytes);
+        let (id, from, to) = (self.sent, from as u64 + 1, to as u64 + 1);
+        self.tell(at, Happening::Send { id, from, to, label, fate });
     }
 
-    /// Hand the lines over.
+    /// A message arrives, unless there is a reason why it does not.
+    pub fn arrives(&mut self, at: u64, from: usize, to: usize, bytes: &Bytes, why_not: Option<&'static str>) {
+        if !self.told() {
+            return;
+        }
+        let key = (from, to, digest(bytes));
+        let id = self.under_way.get_mut(&key).and_then(VecDeque::pop_front);
+        if self.under_way.get(&key).is_some_and(VecDeque::is_empty) {
+            self.under_way.remove(&key);
+        }
+        let (from, to) = (from as u64 + 1, to as u64 + 1);
+        let what = match why_not {
+            Some(why) => Happening::Vanish { id, from, to, why },
+            None => Happening::Receive { id, from, to, label: of_parcel(self.protocol, bytes) },
+        };
+        self.tell(at, what);
+    }
+
+    /// Hand over what happened.
     pub fn flush(&mut self, sink: &mut Option<Sink<'_>>) {
-        if let (Some(lines), Some(sink)) = (&mut self.lines, sink)
-            && !lines.is_empty()
-        {
-            lines.lines().for_each(sink);
-            lines.clear();
+        if let (Some(moments), Some(sink)) = (&mut self.moments, sink) {
+            moments.drain(..).for_each(|moment| sink(&moment));
         }
     }
 }
 
-/// Tell a line: `tell!(env, "node {} starts", id)`.
+/// Tell what happened: `note!(env, Happening::Peace)`. What is told is not even made when nobody reads.
+macro_rules! note {
+    ($env:expr, $what:expr) => {
+        if $env.trace.told() {
+            let (now, what) = ($env.now, $what);
+            $env.trace.tell(now, what);
+        }
+    };
+}
+pub(crate) use note;
+
+/// Tell it in words: `tell!(env, "node {} rubs its eyes", id)`.
 macro_rules! tell {
     ($env:expr, $($what:tt)*) => {
-        if $env.trace.told() {
-            let now = $env.now;
-            $env.trace.tell(now, format_args!($($what)*));
-        }
+        $crate::trace::note!($env, $crate::story::Happening::Note { text: format!($($what)*) })
     };
 }
 pub(crate) use tell;
@@ -87,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_order_of_events_matters() {
-        let (mut a, mut b) = (Trace::new(false), Trace::new(false));
+        let (mut a, mut b) = (Trace::new(false, "raft"), Trace::new(false, "raft"));
         a.event(1, 10, 1, 7);
         a.event(2, 10, 1, 7);
         b.event(2, 10, 1, 7);

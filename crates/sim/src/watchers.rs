@@ -11,9 +11,11 @@ use quorate_kv::{KeyRange, StreamId, WatchCreate, WatchMessage};
 use crate::checks::change;
 use crate::env::{Env, Event};
 use crate::host::Connection;
+use crate::label;
 use crate::node::NodeEvent;
 use crate::plant::resume_from;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::note;
 
 /// What happens to a watcher.
 #[derive(Debug)]
@@ -112,7 +114,8 @@ impl Watchers {
         }
         watcher.connected_before = true;
         env.trace.event(41, env.now, at as u64, create.start_revision as u64);
-        tell!(env, "watcher {at} asks node {} from {}", watcher.node + 1, create.start_revision);
+        let (node, start_revision) = (watcher.node as u64 + 1, create.start_revision as u64);
+        note!(env, Happening::Watch { watcher: at as u64, node, start_revision });
         let event = NodeEvent::Watch { watcher: at, stream, create };
         env.after(200, Event::Node { node: watcher.node, life: None, event });
         if env.dice.watchers.percent(60) {
@@ -123,6 +126,7 @@ impl Watchers {
 
     fn received(&mut self, at: usize, stream: StreamId, message: WatchMessage, env: &mut Env) {
         let watcher = &mut self.all[at];
+        note!(env, Happening::Watched { watcher: at as u64, label: label::of_watch(&message) });
         env.stats.watched += message.events.len() as u64;
         let taken = Event::Node { node: watcher.node, life: None, event: NodeEvent::Taken { stream } };
         // In peace nobody is slow: with much history to catch up on, that alone would take longer than the bound.
@@ -144,6 +148,7 @@ impl Watchers {
     fn lost(&mut self, at: usize, stream: StreamId, env: &mut Env) {
         let watcher = &mut self.all[at];
         if watcher.stream == Some(stream) {
+            note!(env, Happening::WatchLost { watcher: at as u64 });
             watcher.stream = None;
             let delay = if self.steady { 1_000 } else { env.dice.watchers.between(500, 300_000) };
             env.after(delay, Event::Watcher(WatcherEvent::Connect { watcher: at }));

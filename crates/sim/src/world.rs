@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use quorate_protocol::{Consensus, Random, Role};
+use quorate_protocol::{Consensus, Role};
 
 use crate::Options;
 use crate::clients::Clients;
@@ -14,8 +14,7 @@ use crate::nemesis::Operator;
 use crate::node::{Node, NodeEvent};
 use crate::recovery::Recovery;
 use crate::report::{Failure, Fault, Report};
-use crate::swarm::Swarm;
-use crate::trace::{Sink, tell};
+use crate::trace::{Sink, Trace};
 use crate::watchers::Watchers;
 
 /// See the module's text.
@@ -31,10 +30,9 @@ pub struct World<C: Consensus> {
 impl<C: Consensus> World<C> {
     /// One run, from its seed to its verdicts.
     pub fn run(options: &Options, mut sink: Option<Sink<'_>>) -> Report {
-        let mut random = Random::new(options.seed);
-        let swarm = Swarm::draw(random.fork(), options.nodes);
-        let mut env = Env::new(random, swarm, options.plant, sink.is_some());
-        tell!(env, "seed {}: {:?}", options.seed, env.swarm);
+        let swarm = options.swarm();
+        let trace = Trace::new(sink.is_some(), C::NAME);
+        let mut env = Env::new(options.dice(), swarm, options, trace);
         let operator = Operator::new(env.swarm.nodes);
         let founded = operator.founded();
         let nodes =
@@ -59,6 +57,9 @@ impl<C: Consensus> World<C> {
                 return self.env.checks.fail("Liveness", "nothing happens any more");
             };
             self.happen(event);
+            if self.env.most_events.is_some_and(|most| self.env.trace.events() > most) {
+                return;
+            }
             let most = self.env.swarm.most_events();
             if self.env.trace.events() > most {
                 let detail = format!("{most} events and no end: messages beget messages");
@@ -104,14 +105,19 @@ impl<C: Consensus> World<C> {
         if life.is_some_and(|life| life != node.life) {
             return;
         }
-        if let NodeEvent::Parcel { from, .. } = &event
+        if let NodeEvent::Parcel { from, bytes, .. } = &event
             && self.env.network.is_cut(*from, at)
         {
+            self.env.trace.arrives(self.env.now, *from, at, bytes, Some("a link that has failed"));
             return self.env.stats.fault(Fault::Cut);
         }
         if node.paused_until > self.env.now {
             let wait = node.paused_until - self.env.now;
             return self.env.after(wait, Event::Node { node: at, life, event });
+        }
+        if let NodeEvent::Parcel { from, bytes, .. } = &event {
+            let why_not = node.host().is_none().then_some("a node that is down");
+            self.env.trace.arrives(self.env.now, *from, at, bytes, why_not);
         }
         node.handle(event, &mut self.env);
     }
@@ -136,8 +142,7 @@ impl<C: Consensus> World<C> {
             property,
             detail,
             at_us: now,
-            plant: options.plant,
-            nodes: options.nodes,
+            options: options.clone(),
         });
         Report { seed: options.seed, trace_hash: trace.hash(), stats, failure }
     }

@@ -55,7 +55,7 @@ fn caught_by(plant: Plant, properties: &[&str], near: u64) {
         .unwrap_or_else(|| panic!("{} was not caught", plant.name()));
     println!("| {} | {} | {} |", plant.name(), failure.seed, failure.property);
     assert!(failure.to_string().starts_with(&failure.command()), "the command comes first");
-    let again = run(&Options { seed: failure.seed, plant: Some(plant), nodes: None }, None);
+    let again = run(&Options { seed: failure.seed, plant: Some(plant), ..Options::default() }, None);
     assert_eq!(again.failure, Some(failure), "the command repeats it");
 }
 

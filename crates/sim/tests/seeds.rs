@@ -1,6 +1,6 @@
 //! Runs that must hold, and runs that must repeat.
 
-use quorate_sim::{Fault, Options, explore, run};
+use quorate_sim::{Fault, Moment, Options, explore, run};
 
 /// Enough to meet every class of faults; the long runs are `quorate sim`'s.
 const SEEDS: u64 = 100;
@@ -28,7 +28,7 @@ fn the_same_seed_is_the_same_run() {
         let first = run(&options, None);
         // Reading along must not change what happens.
         let mut lines = 0;
-        let mut sink = |_: &str| lines += 1;
+        let mut sink = |_: &Moment| lines += 1;
         let second = run(&options, Some(&mut sink));
         assert_eq!(first, second);
         assert!(lines > 500, "the transcript has {lines} lines");
@@ -44,7 +44,7 @@ fn another_seed_is_another_run() {
 #[test]
 fn the_number_of_nodes_can_be_given() {
     for nodes in [1, 3, 5] {
-        let report = run(&Options { seed: 5, nodes: Some(nodes), plant: None }, None);
+        let report = run(&Options { seed: 5, nodes: Some(nodes), ..Options::default() }, None);
         assert_eq!(report.failure, None, "with {nodes} nodes");
     }
 }

@@ -9,7 +9,8 @@ use crate::env::Event;
 use crate::host::GROUP;
 use crate::network::{Link, Spoiled};
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::{note, tell};
 use crate::world::World;
 
 /// What a later version might say: a message whose tag this one does not know.
@@ -24,15 +25,23 @@ impl Encode for Unknown {
 
 impl<C: Consensus> World<C> {
     /// New cuts replace the old ones; they end after a while.
-    pub(super) fn cut(&mut self, dice: &mut Random, is_cut: impl Fn(usize, usize) -> bool) {
+    pub(super) fn cut(
+        &mut self,
+        what: &'static str,
+        dice: &mut Random,
+        is_cut: impl Fn(usize, usize) -> bool,
+    ) {
         self.env.heal_links();
+        let mut links = Vec::new();
         for from in 0..self.nodes.len() {
             for to in (0..self.nodes.len()).filter(|&to| to != from) {
                 if is_cut(from, to) {
                     self.env.network.cut(from, to);
+                    links.push((from as u64 + 1, to as u64 + 1));
                 }
             }
         }
+        note!(self.env, Happening::Cut { what, links });
         let election_us = self.env.swarm.election_us();
         let lasts = dice.between(election_us / 4, 5 * election_us);
         let cuts = self.env.network.cuts;
@@ -42,14 +51,12 @@ impl<C: Consensus> World<C> {
     pub(super) fn partition(&mut self, dice: &mut Random) {
         self.env.stats.fault(Fault::Partition);
         let side = dice.below(1 << self.nodes.len());
-        tell!(self.env, "a partition: one side is {side:b}");
-        self.cut(dice, |from, to| (side >> from) & 1 != (side >> to) & 1);
+        self.cut("a partition", dice, |from, to| (side >> from) & 1 != (side >> to) & 1);
     }
 
     pub(super) fn isolate(&mut self, node: usize, dice: &mut Random) {
         self.env.stats.fault(Fault::Partition);
-        tell!(self.env, "node {} is cut off", node + 1);
-        self.cut(dice, |from, to| from == node || to == node);
+        self.cut("one node alone", dice, |from, to| from == node || to == node);
     }
 
     /// A leader and one of its followers do not hear each other, until that one would rather lead; then the
@@ -61,8 +68,9 @@ impl<C: Consensus> World<C> {
             return;
         }
         self.env.stats.fault(Fault::Partition);
-        tell!(self.env, "node {} does not hear node {}", usurper + 1, leader + 1);
-        self.cut(dice, |from, to| [(leader, usurper), (usurper, leader)].contains(&(from, to)));
+        self.cut("a leader and a follower", dice, |from, to| {
+            [(leader, usurper), (usurper, leader)].contains(&(from, to))
+        });
         let wait = dice.between(self.env.swarm.election_us() / 2, self.env.swarm.election_us());
         let dice = dice.fork();
         self.env.after(wait, Event::Nemesis(Deed::Depose { leader, voter, dice }));
@@ -76,9 +84,8 @@ impl<C: Consensus> World<C> {
 
     pub(super) fn one_way(&mut self, dice: &mut Random) {
         self.env.stats.fault(Fault::OneWay);
-        tell!(self.env, "some links fail in one direction");
         let links: Vec<u64> = self.nodes.iter().map(|_| dice.next_u64()).collect();
-        self.cut(dice, |from, to| (links[from] >> to) & 1 == 1);
+        self.cut("some directions", dice, |from, to| (links[from] >> to) & 1 == 1);
     }
 
     /// Another node than this one.

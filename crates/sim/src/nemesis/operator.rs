@@ -16,7 +16,8 @@ use crate::env::Event;
 use crate::host::{Host, node, place};
 use crate::node::{Node, NodeEvent};
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::{note, tell};
 use crate::world::World;
 
 /// Members at a time, at most.
@@ -208,6 +209,7 @@ impl<C: Consensus> World<C> {
         let id = self.env.deeds.strike();
         let mut dice = self.env.deeds.dice(id);
         if self.env.deeds.wanted(id) && dice.percent(60) {
+            note!(self.env, Happening::Deed { id, what: "newcomers are to be parted from the others" });
             let soon = dice.below(6 * self.env.swarm.pace.network_us.1 + 4 * self.env.swarm.pace.disk_us.1);
             self.env.after(soon, Event::Nemesis(Deed::Split { new, dice }));
         }
@@ -216,10 +218,9 @@ impl<C: Consensus> World<C> {
     /// The newcomers and the leader on one side, all others on the other.
     pub(super) fn split(&mut self, new: &[NodeId], mut dice: Random) {
         let leader = self.a_leader(&mut dice);
-        tell!(self.env, "the newcomers {new:?} and the leader are cut off from the others");
         let known = |at: usize| new.contains(&node(at)) || leader == Some(at);
         self.env.stats.fault(Fault::Partition);
-        self.cut(&mut dice, |from, to| known(from) != known(to));
+        self.cut("the newcomers and the leader apart", &mut dice, |from, to| known(from) != known(to));
     }
 
     /// Clients ask members. A node that was replaced counts as damaged until its successor votes.
@@ -322,7 +323,9 @@ impl<C: Consensus> World<C> {
                 let friend = (voters.len() >= 5 && friend != target).then_some(friend);
                 let ours = |at: usize| at == leader || friend == Some(at);
                 self.env.stats.fault(Fault::OneWay);
-                self.cut(dice, |from, to| ours(from) != ours(to) && (from, to) != (leader, target));
+                self.cut("an old leader and its friend, but for its word", dice, |from, to| {
+                    ours(from) != ours(to) && (from, to) != (leader, target)
+                });
             }
             2 => {
                 let soon = dice.below(4 * self.env.swarm.pace.network_us.1);

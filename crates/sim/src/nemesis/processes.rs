@@ -6,7 +6,8 @@ use super::Deed;
 use crate::env::Event;
 use crate::faults::Choice;
 use crate::report::Fault;
-use crate::trace::tell;
+use crate::story::Happening;
+use crate::trace::{note, tell};
 use crate::world::World;
 
 impl<C: Consensus> World<C> {
@@ -34,7 +35,7 @@ impl<C: Consensus> World<C> {
         let longest = 2 * self.env.swarm.election_us();
         let for_us = dice.between(1_000, longest);
         self.env.stats.fault(Fault::Pause);
-        tell!(self.env, "node {} stands still for {for_us} us", node + 1);
+        note!(self.env, Happening::Pause { node: node as u64 + 1, for_us });
         self.nodes[node].paused_until = self.env.now + for_us;
     }
 

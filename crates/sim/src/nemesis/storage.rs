@@ -139,7 +139,7 @@ impl<C: Consensus> World<C> {
         self.env.stats.fault(Fault::Partition);
         tell!(self.env, "nodes at {keepers:?} and node {} go on without the others", victim + 1);
         let with = |at: usize| at == victim || keepers.contains(&at);
-        self.cut(dice, |from, to| with(from) != with(to));
+        self.cut("those who will have it alone, and the others", dice, |from, to| with(from) != with(to));
         let wait = dice.between(20_000, 20_000 + self.env.swarm.election_us());
         let dice = dice.fork();
         self.env.after(wait, Event::Nemesis(Deed::Rot { victim, keepers: keepers.clone(), dice }));
@@ -149,7 +149,9 @@ impl<C: Consensus> World<C> {
     pub(super) fn rot(&mut self, victim: usize, keepers: &[usize], mut dice: Random) {
         if self.flip(victim, true, &mut dice) {
             self.env.stats.fault(Fault::Partition);
-            self.cut(&mut dice, |from, to| keepers.contains(&from) != keepers.contains(&to));
+            self.cut("those who have it, and the others", &mut dice, |from, to| {
+                keepers.contains(&from) != keepers.contains(&to)
+            });
             self.nodes[victim].crash(false, 1_000, &mut self.env);
         }
     }

@@ -1,0 +1,139 @@
+//! The flags of `quorate sim`, and what they mean together.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use clap::Args;
+use quorate_sim::{Effort, Options, Plan, PlanError, Plant, Protocol};
+
+/// Run seeded worlds in which networks, disks, clocks and processes fail, and check what the cluster promises
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SimArgs {
+    /// How many worlds, one for each seed from --start on
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    start: u64,
+    /// Run this one world only
+    #[arg(long, conflicts_with_all = ["seeds", "start", "jobs"])]
+    pub(super) seed: Option<u64>,
+    /// Worlds at a time [default: one for each core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// What the nodes speak
+    #[arg(long, value_name = "NAME", default_value = "raft")]
+    protocol: String,
+    /// Replicas [default: 3 or 5, as the seed says]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: Option<u8>,
+    /// Allow these faults only, as far as the seed draws them: classes, groups, all or none; "list" names them
+    #[arg(long, value_name = "LIST")]
+    faults: Option<String>,
+    /// Put this bug in, to see it caught; "list" names them
+    #[arg(long, value_name = "BUG")]
+    plant: Option<String>,
+    /// Set numbers that the seed would draw: name=number, separated by commas; "list" names them
+    #[arg(long, value_name = "LIST")]
+    set: Option<String>,
+    /// Let the nemesis do only these of its deeds, say a1-7,s3, or none of them
+    #[arg(long, value_name = "LIST", requires = "seed")]
+    deeds: Option<String>,
+    /// Seconds to spend on finding a smaller run that fails as the first one does; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    shrink: u64,
+    /// Write all that happens to this file, as JSON lines (docs/trace.md)
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    pub(super) trace: Option<String>,
+    /// Print each seed and the digest of its run, and nothing else
+    #[arg(long, conflicts_with_all = ["verbose", "trace"])]
+    pub(super) hashes: bool,
+    /// Print everything that happens, line by line
+    #[arg(long, requires = "seed")]
+    pub(super) verbose: bool,
+}
+
+/// Why flags cannot be followed.
+#[derive(Debug)]
+pub(super) enum Mistake {
+    /// No such protocol.
+    Protocol(String),
+    /// No such bug.
+    Plant(String),
+    /// Faults, numbers or deeds.
+    Plan(PlanError),
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mistake::Protocol(name) => {
+                let known = Protocol::ALL.map(Protocol::name).join(", ");
+                write!(f, "no world runs the protocol {name:?}: choose one of {known}")
+            }
+            Mistake::Plant(name) => write!(f, "no bug is called {name:?}: see quorate sim --plant list"),
+            Mistake::Plan(error) => error.fmt(f),
+        }
+    }
+}
+
+impl SimArgs {
+    /// The list that is asked for, if one is.
+    pub(super) fn list(&self) -> Option<String> {
+        let asked = |flag: &Option<String>| flag.as_deref() == Some("list");
+        if asked(&self.plant) {
+            return Some(super::plants());
+        }
+        if asked(&self.faults) {
+            return Some(super::classes());
+        }
+        asked(&self.set).then(|| {
+            let seed = self.seed.unwrap_or(self.start);
+            super::numbers(&Options { seed, nodes: self.nodes.map(usize::from), ..Options::default() })
+        })
+    }
+
+    /// The run; of many, the first.
+    pub(super) fn options(&self) -> Result<Options, Mistake> {
+        let protocol =
+            Protocol::named(&self.protocol).ok_or_else(|| Mistake::Protocol(self.protocol.clone()))?;
+        let plant = match &self.plant {
+            None => None,
+            Some(name) => Some(Plant::named(name).ok_or_else(|| Mistake::Plant(name.clone()))?),
+        };
+        let mut plan = Plan::default();
+        self.faults.iter().try_for_each(|list| plan.allow(list)).map_err(Mistake::Plan)?;
+        self.set.iter().try_for_each(|list| plan.set(list)).map_err(Mistake::Plan)?;
+        self.deeds.iter().try_for_each(|list| plan.only(list)).map_err(Mistake::Plan)?;
+        let seed = self.seed.unwrap_or(self.start);
+        Ok(Options { protocol, seed, nodes: self.nodes.map(usize::from), plant, plan })
+    }
+
+    /// The seeds.
+    pub(super) fn seeds(&self) -> Range<u64> {
+        match self.seed {
+            Some(seed) => seed..seed.saturating_add(1),
+            None => self.start..self.start.saturating_add(self.seeds),
+        }
+    }
+
+    /// Worlds at a time.
+    pub(super) fn jobs(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.map_or_else(cores, usize::from)
+    }
+
+    /// What a smaller run may cost; nothing, if none is wanted.
+    pub(super) fn effort(&self) -> Option<Effort> {
+        let effort = Effort {
+            events: EVENTS_A_SECOND.saturating_mul(self.shrink),
+            time: Some(Duration::from_secs(self.shrink)),
+            jobs: self.jobs(),
+        };
+        (self.shrink > 0).then_some(effort)
+    }
+}
+
+/// Events that a machine processes in a second: divides the time between the steps of shrinking.
+const EVENTS_A_SECOND: u64 = 500_000;
