@@ -94,6 +94,7 @@ impl<D: Dialect> Script<D> {
             Verb::Isolate(_) | Verb::Cut { .. } | Verb::Heal(_) | Verb::Reset(..) => links(cluster, verb),
             Verb::Status(_) | Verb::Log(_) | Verb::State(_) => looks(cluster, verb),
             Verb::Expect(words, pick) => expect::expect(cluster, words, pick),
+            Verb::Change { .. } | Verb::Transfer(..) | Verb::Damage(..) => operator(cluster, verb),
             _ => hosts(cluster, verb),
         }
     }
@@ -340,6 +341,25 @@ fn hosts<D: Dialect>(cluster: &mut Cluster<D>, verb: &Verb) -> Result<(), Failur
             let id = node(cluster, *id)?;
             cluster.compact(id, Index(*index));
         }
+        Verb::Promise(id, round) => {
+            let id = node(cluster, *id)?;
+            let mut disk = cluster.nodes[&id].disk.clone();
+            disk.log.promised = Ballot { round: *round, node: NodeId(0) };
+            cluster.preset(id, disk);
+        }
+        Verb::Preset { node: id, log, round, vote } => {
+            let id = node(cluster, *id)?;
+            let disk = preset(cluster.settings.nodes, log, *round, *vote);
+            cluster.preset(id, disk);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What an operator, or bad luck, does to the group.
+fn operator<D: Dialect>(cluster: &mut Cluster<D>, verb: &Verb) -> Result<(), Failure> {
+    match verb {
         Verb::Change { node: id, voters, learners } => {
             let id = node(cluster, *id)?;
             let learners = learners.iter().flat_map(|all| all.split(','));
@@ -355,17 +375,6 @@ fn hosts<D: Dialect>(cluster: &mut Cluster<D>, verb: &Verb) -> Result<(), Failur
         Verb::Damage(id, keep) => {
             let id = node(cluster, *id)?;
             cluster.damage(id, *keep as usize);
-        }
-        Verb::Promise(id, round) => {
-            let id = node(cluster, *id)?;
-            let mut disk = cluster.nodes[&id].disk.clone();
-            disk.log.promised = Ballot { round: *round, node: NodeId(0) };
-            cluster.preset(id, disk);
-        }
-        Verb::Preset { node: id, log, round, vote } => {
-            let id = node(cluster, *id)?;
-            let disk = preset(cluster.settings.nodes, log, *round, *vote);
-            cluster.preset(id, disk);
         }
         _ => {}
     }

@@ -130,77 +130,76 @@ pub enum Body {
     TimeoutNow,
 }
 
+impl Body {
+    /// What a message begins with, after its term.
+    fn tag(&self) -> u8 {
+        match self {
+            Body::PreVote { .. } => 1,
+            Body::PreVoteReply { .. } => 2,
+            Body::Vote { .. } => 3,
+            Body::VoteReply { .. } => 4,
+            Body::Append { .. } => 5,
+            Body::Accepted { .. } => 6,
+            Body::Rejected { .. } => 7,
+            Body::Heartbeat { .. } => 8,
+            Body::HeartbeatReply { .. } => 9,
+            Body::Snapshot { .. } => 10,
+            Body::Stale => 11,
+            Body::Forward { .. } => 12,
+            Body::ReadIndex { .. } => 13,
+            Body::ReadIndexReply { .. } => 14,
+            Body::TimeoutNow => 15,
+        }
+    }
+}
+
 impl Encode for Message {
     fn encode(&self, out: &mut Writer) {
         out.u64(self.term.0);
+        out.u8(self.body.tag());
         match &self.body {
-            Body::PreVote { last } => {
-                out.u8(1);
-                last.encode(out);
-            }
-            Body::PreVoteReply { granted } => {
-                out.u8(2);
-                out.bool(*granted);
-            }
+            Body::PreVote { last } => last.encode(out),
+            Body::PreVoteReply { granted } | Body::VoteReply { granted } => out.bool(*granted),
             Body::Vote { last, transfer } => {
-                out.u8(3);
                 last.encode(out);
                 out.bool(*transfer);
             }
-            Body::VoteReply { granted } => {
-                out.u8(4);
-                out.bool(*granted);
-            }
             Body::Append { prev, entries, commit } => {
-                out.u8(5);
                 prev.encode(out);
                 commit.encode(out);
                 out.list(entries);
             }
-            Body::Accepted { matched } => {
-                out.u8(6);
-                matched.encode(out);
-            }
+            Body::Accepted { matched } => matched.encode(out),
             Body::Rejected { prev, hint, lost } => {
-                out.u8(7);
                 prev.encode(out);
                 hint.encode(out);
                 out.bool(*lost);
             }
             Body::Heartbeat { commit, round } => {
-                out.u8(8);
                 commit.encode(out);
                 out.u64(*round);
             }
             Body::HeartbeatReply { round, unsure, priority } => {
-                out.u8(9);
                 out.u64(*round);
                 out.bool(*unsure);
                 out.u8(*priority);
             }
             Body::Snapshot { id, membership } => {
-                out.u8(10);
                 id.encode(out);
                 membership.encode(out);
             }
-            Body::Stale => out.u8(11),
             Body::Forward { stream, number, proposals } => {
-                out.u8(12);
                 out.u64(*stream);
                 out.u64(*number);
                 out.u32(u32::try_from(proposals.len()).expect("proposals are bounded"));
                 proposals.iter().for_each(|proposal| out.bytes(proposal));
             }
-            Body::ReadIndex { token } => {
-                out.u8(13);
-                out.u64(*token);
-            }
+            Body::ReadIndex { token } => out.u64(*token),
             Body::ReadIndexReply { token, index } => {
-                out.u8(14);
                 out.u64(*token);
                 index.encode(out);
             }
-            Body::TimeoutNow => out.u8(15),
+            Body::Stale | Body::TimeoutNow => {}
         }
     }
 }

@@ -4,8 +4,8 @@
 //! n-th operation of a kind fails, or pretends. Besides, a disk can be full for a while.
 //!
 //! What may be done to a disk is bounded by what a log can know. A lost or misdirected write and a flipped bit are found
-//! out by a witness, a later frame; so a node that has such a write behind it is not crashed before the next frame is
-//! on its disk (the *fragile* time, see [`Host`](crate::host::Host)), and bits are flipped before the last frame only. Rot in the
+//! out by a witness, a later frame; so a node that has such a write behind it is not crashed, and its disk does nothing
+//! else wrong, before the next frame is on it (the *fragile* time, see [`Host`](crate::host::Host)), and bits are flipped before the last frame only. Rot in the
 //! very last frame, with the power lost before anything followed, cannot be told from a torn write, and no log
 //! could. Damage is done to a minority of the voters at a time; a node is whole again when it has restarted since,
 //! and holds what it is known to have held.
@@ -60,11 +60,16 @@ struct Plan {
     struck: Vec<Fault>,
     failed: bool,
     lied: bool,
+    /// A write that was lied about has no witness yet: nothing else goes wrong until it has.
+    unwitnessed: bool,
     halted: bool,
 }
 
 impl Plan {
     fn judge(&mut self, operation: Operation, file: &str) -> Verdict {
+        if self.unwitnessed {
+            return Verdict::Pass;
+        }
         let grows = matches!(operation, Operation::Create | Operation::Allocate)
             || operation == Operation::Write && file.ends_with(".tmp");
         if self.full && grows {
@@ -82,7 +87,7 @@ impl Plan {
         self.armed = None;
         self.struck.push(fault);
         match verdict {
-            Verdict::Lose | Verdict::Misdirect(_) => self.lied = true,
+            Verdict::Lose | Verdict::Misdirect(_) => (self.lied, self.unwitnessed) = (true, true),
             Verdict::Halt => (self.failed, self.halted) = (true, true),
             _ => self.failed = true,
         }
@@ -129,7 +134,7 @@ impl Trouble {
     /// The process begins anew: what failed before was another's.
     pub fn begin_life(&self) {
         let mut plan = self.lock();
-        (plan.failed, plan.halted, plan.lied) = (false, false, false);
+        (plan.failed, plan.halted, plan.lied, plan.unwitnessed) = (false, false, false, false);
     }
 
     /// Whether an operation of this life was made to fail.
@@ -145,6 +150,11 @@ impl Trouble {
     /// Whether an operation since the last time pretended to be done.
     pub fn took_lie(&self) -> bool {
         std::mem::take(&mut self.lock().lied)
+    }
+
+    /// The frame after the one that was lied about is on the disk.
+    pub fn witnessed(&self) {
+        self.lock().unwitnessed = false;
     }
 
     /// What has happened since the last time.

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use quorate_protocol::{Consensus, LogId, Recovered, Seq, Status, WriteOp};
+use quorate_protocol::{Ballot, Consensus, LogId, NodeId, Recovered, Seq, Status, WriteOp};
 use quorate_replica::Input;
 use quorate_wal::{Identity, MemoryDisk, Options, Wal, WalError};
 
@@ -95,8 +95,11 @@ impl<C: Consensus> Host<C> {
         let held = later(found.held, last_of(&found));
         let found = Recovered { applied: stands_at(&durable.checkpoint), held, ..found };
         let Kept { promised, held } = durable.kept;
-        if order(found.held) < order(held) || found.promised < promised {
-            let has = format!("finds promise {} and entry {}", found.promised, found.held);
+        // An entry or a state of a later round says that the round was entered, without a vote.
+        let round = found.held.ballot.round.max(found.applied.ballot.round);
+        let answers_for = found.promised.max(Ballot { round, node: NodeId(0) });
+        if order(found.held) < order(held) || answers_for < promised {
+            let has = format!("finds promise {answers_for} and entry {}", found.held);
             let had = format!("had promise {promised} and entry {held} durable");
             env.checks.fail("LogRecovery", format!("node {} {has}, and {had}", place + 1));
         }
@@ -173,6 +176,9 @@ impl<C: Consensus> Host<C> {
             self.durable.kept = kept;
         }
         self.fragile = self.fragile.saturating_sub(1);
+        if self.fragile == 0 {
+            self.journal.trouble.witnessed();
+        }
         match env.plant {
             Some(Plant::AckBeforeFsync) => {}
             Some(Plant::SyncCoversLater) => self.durable_upto(self.journal.written, env),

@@ -77,6 +77,132 @@ pub enum Plant {
     CancelLost,
 }
 
+/// For each its name on the command line, where the rule it breaks is written, and what goes wrong for it.
+const FACTS: [(Plant, &str, &str, &str); 27] = [
+    (
+        Plant::ForgetVoteOnRestart,
+        "forget-vote-on-restart",
+        "Raft fig. 2: votedFor is persistent state",
+        "two leaders in one term",
+    ),
+    (
+        Plant::VoteWithoutLogCheck,
+        "vote-without-log-check",
+        "Raft §5.4.1, election restriction",
+        "a leader without committed entries",
+    ),
+    (
+        Plant::VoteWithoutLeader,
+        "vote-without-leader",
+        "a textbook's form of Raft §5.2",
+        "two leaders in one term",
+    ),
+    (
+        Plant::CommitOldTermByCounting,
+        "commit-old-term-by-counting",
+        "Raft §5.4.2 and fig. 8",
+        "a committed entry is overwritten",
+    ),
+    (
+        Plant::AppendWithoutCheck,
+        "append-without-check",
+        "a textbook's form of Raft §5.3",
+        "logs that differ before an equal entry",
+    ),
+    (
+        Plant::ApplyUnmatched,
+        "apply-unmatched",
+        "Raft fig. 2: the index of the last new entry",
+        "an entry applied that was never committed",
+    ),
+    (
+        Plant::AckBeforeFsync,
+        "ack-before-fsync",
+        "Raft fig. 2: updated on stable storage before responding",
+        "an acknowledged write is lost",
+    ),
+    (
+        Plant::SyncCoversLater,
+        "sync-covers-later-writes",
+        "group commit's usual mistake",
+        "an entry acknowledged before it is durable",
+    ),
+    (
+        Plant::ReadWithoutQuorumRound,
+        "read-without-quorum-round",
+        "Raft §8; dissertation §6.4",
+        "a stale read",
+    ),
+    (Plant::ReadTokensReused, "read-tokens-reused", "etcd issue 20418", "a stale read"),
+    (Plant::ReadBeforeNoop, "read-before-noop", "Raft §8; etcd issue 7331", "a stale read"),
+    (Plant::LeaseWithoutBound, "lease-without-drift-bound", "Raft dissertation §6.4.1", "a stale read"),
+    (Plant::LeaseKeptOnTransfer, "lease-kept-on-transfer", "Raft dissertation §6.4.1", "a stale read"),
+    (Plant::VoteUnderLease, "vote-after-restart-under-lease", "Raft dissertation §6.4.1", "a stale read"),
+    (Plant::JointSkipped, "joint-skipped", "Raft §6", "two disjoint majorities"),
+    (
+        Plant::DamageForgotten,
+        "damage-forgotten",
+        "Alagappan and others, FAST 2018",
+        "a leader without committed entries",
+    ),
+    (
+        Plant::SnapshotAckedEarly,
+        "snapshot-acked-early",
+        "Raft §7: stored before it is answered",
+        "a state machine behind its log",
+    ),
+    (
+        Plant::ImageOlderThanLabel,
+        "image-older-than-label",
+        "etcd's data inconsistencies after a snapshot",
+        "a follower with another state",
+    ),
+    (
+        Plant::AppliedIndexFirst,
+        "applied-index-saved-first",
+        "etcd issue 13766 (v3.5.0 to v3.5.2)",
+        "an entry never applied",
+    ),
+    (
+        Plant::DataSavedFirst,
+        "data-saved-before-index",
+        "etcd issue 13766, the other way round",
+        "an entry applied twice",
+    ),
+    (
+        Plant::RetriedProposal,
+        "proposal-retried",
+        "Raft §8: a command may be executed twice",
+        "a write carried out twice",
+    ),
+    (Plant::RevokeOnOneNode, "revoke-keeps-keys", "etcd's lease promise", "members that differ"),
+    (Plant::LeaseCutShort, "lease-cut-short", "etcd's lease promise", "a lease that ends early"),
+    (
+        Plant::WatchResumesOneLate,
+        "watch-resumes-one-late",
+        "etcd API guarantees: a watch is resumable",
+        "a watcher misses a change",
+    ),
+    (
+        Plant::WatchRepeats,
+        "watch-repeats",
+        "etcd API guarantees: a watch is unique",
+        "a watcher is told twice",
+    ),
+    (
+        Plant::FragmentUnmarked,
+        "fragment-unmarked",
+        "etcd API guarantees: a watch is atomic",
+        "a revision in two halves",
+    ),
+    (
+        Plant::CancelLost,
+        "compaction-cancel-lost",
+        "etcd API guarantees: a watch is reliable",
+        "a watcher misses changes unawares",
+    ),
+];
+
 impl Plant {
     /// All of them.
     pub const ALL: [Plant; 27] = [
@@ -109,99 +235,9 @@ impl Plant {
         Plant::CancelLost,
     ];
 
-    /// Its name on the command line, where the rule it breaks is written, and what goes wrong for it.
     fn facts(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Plant::ForgetVoteOnRestart => (
-                "forget-vote-on-restart",
-                "Raft fig. 2: votedFor is persistent state",
-                "two leaders in one term",
-            ),
-            Plant::VoteWithoutLogCheck => (
-                "vote-without-log-check",
-                "Raft §5.4.1, election restriction",
-                "a leader without committed entries",
-            ),
-            Plant::VoteWithoutLeader => {
-                ("vote-without-leader", "a textbook's form of Raft §5.2", "two leaders in one term")
-            }
-            Plant::CommitOldTermByCounting => {
-                ("commit-old-term-by-counting", "Raft §5.4.2 and fig. 8", "a committed entry is overwritten")
-            }
-            Plant::AppendWithoutCheck => (
-                "append-without-check",
-                "a textbook's form of Raft §5.3",
-                "logs that differ before an equal entry",
-            ),
-            Plant::ApplyUnmatched => (
-                "apply-unmatched",
-                "Raft fig. 2: the index of the last new entry",
-                "an entry applied that was never committed",
-            ),
-            Plant::AckBeforeFsync => (
-                "ack-before-fsync",
-                "Raft fig. 2: updated on stable storage before responding",
-                "an acknowledged write is lost",
-            ),
-            Plant::SyncCoversLater => (
-                "sync-covers-later-writes",
-                "group commit's usual mistake",
-                "an entry acknowledged before it is durable",
-            ),
-            Plant::ReadWithoutQuorumRound => {
-                ("read-without-quorum-round", "Raft §8; dissertation §6.4", "a stale read")
-            }
-            Plant::ReadTokensReused => ("read-tokens-reused", "etcd issue 20418", "a stale read"),
-            Plant::ReadBeforeNoop => ("read-before-noop", "Raft §8; etcd issue 7331", "a stale read"),
-            Plant::LeaseWithoutBound => {
-                ("lease-without-drift-bound", "Raft dissertation §6.4.1", "a stale read")
-            }
-            Plant::LeaseKeptOnTransfer => {
-                ("lease-kept-on-transfer", "Raft dissertation §6.4.1", "a stale read")
-            }
-            Plant::VoteUnderLease => {
-                ("vote-after-restart-under-lease", "Raft dissertation §6.4.1", "a stale read")
-            }
-            Plant::JointSkipped => ("joint-skipped", "Raft §6", "two disjoint majorities"),
-            Plant::DamageForgotten => {
-                ("damage-forgotten", "Alagappan and others, FAST 2018", "a leader without committed entries")
-            }
-            Plant::SnapshotAckedEarly => {
-                ("snapshot-acked-early", "PROTOCOLS.md §2", "a state machine behind its log")
-            }
-            Plant::ImageOlderThanLabel => (
-                "image-older-than-label",
-                "etcd's data inconsistencies after a snapshot",
-                "a follower with another state",
-            ),
-            Plant::AppliedIndexFirst => {
-                ("applied-index-saved-first", "etcd issue 13766 (v3.5.0 to v3.5.2)", "an entry never applied")
-            }
-            Plant::DataSavedFirst => {
-                ("data-saved-before-index", "etcd issue 13766, the other way round", "an entry applied twice")
-            }
-            Plant::RetriedProposal => {
-                ("proposal-retried", "PROTOCOLS.md scenario 41", "a write carried out twice")
-            }
-            Plant::RevokeOnOneNode => ("revoke-keeps-keys", "etcd's lease promise", "members that differ"),
-            Plant::LeaseCutShort => ("lease-cut-short", "etcd's lease promise", "a lease that ends early"),
-            Plant::WatchResumesOneLate => (
-                "watch-resumes-one-late",
-                "etcd API guarantees: a watch is resumable",
-                "a watcher misses a change",
-            ),
-            Plant::WatchRepeats => {
-                ("watch-repeats", "etcd API guarantees: a watch is unique", "a watcher is told twice")
-            }
-            Plant::FragmentUnmarked => {
-                ("fragment-unmarked", "etcd API guarantees: a watch is atomic", "a revision in two halves")
-            }
-            Plant::CancelLost => (
-                "compaction-cancel-lost",
-                "etcd API guarantees: a watch is reliable",
-                "a watcher misses changes unawares",
-            ),
-        }
+        let row = FACTS.iter().find(|row| row.0 == self);
+        row.map(|row| (row.1, row.2, row.3)).expect("every bug has its facts")
     }
 
     /// Its name on the command line.

@@ -19,7 +19,7 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("api", &["kv"]),
     ("checker", &[]),
     ("golden", &["protocol"]),
-    ("harness", &["protocol", "api", "checker"]),
+    ("harness", &["protocol", "api", "checker", "wire"]),
     ("server", &["protocol", "raft", "kv", "replica", "wal", "storage", "wire", "api"]),
     ("sim", &["protocol", "raft", "kv", "replica", "wal", "storage", "wire", "checker"]),
     ("figures", &["protocol", "raft"]),
@@ -39,6 +39,8 @@ const PROTOCOLS: [(&str, &[&str]); 1] = [(
     &[
         "crates/server/src/node.rs",
         "crates/sim/src/plant.rs",
+        "crates/sim/src/label/raft.rs",
+        "crates/sim/src/label/tests.rs",
         "crates/figures/src/core.rs",
         "crates/search/src/core.rs",
     ],

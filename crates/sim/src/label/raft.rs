@@ -2,15 +2,22 @@
 
 use std::fmt::Arguments;
 
+use bytes::Bytes;
 use quorate_protocol::LogId;
+use quorate_protocol::codec::Reader;
 use quorate_raft::{Body, Message};
 
 use super::{Label, Value};
 
 type Fields = Vec<(&'static str, Value)>;
 
+/// A message's bytes, if they are one.
+pub fn read(bytes: Bytes) -> Option<Label> {
+    Reader::whole::<Message>(bytes).ok().map(|message| of_raft(&message))
+}
+
 /// A message.
-pub fn of_raft(message: &Message) -> Label {
+fn of_raft(message: &Message) -> Label {
     let term = message.term.0;
     match &message.body {
         Body::PreVote { last } => asking("PreVote", term, *last, false),
