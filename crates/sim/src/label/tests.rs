@@ -2,7 +2,7 @@
 
 use super::*;
 use quorate_protocol::{Ballot, Entry, EntryKind, Index, LogId, NodeId};
-use quorate_raft::{Body, Term};
+use quorate_raft::{Body, Message, Term};
 
 fn id(index: u64, round: u64) -> LogId {
     LogId { ballot: Ballot { round, node: NodeId(1) }, index: Index(index) }
