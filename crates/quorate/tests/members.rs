@@ -248,6 +248,7 @@ async fn a_damaged_log_is_read_around_and_named() {
         assert!(said.contains("wal-0000000000000001.log is damaged at byte"), "{said}");
     });
     lab.agree(&[0, 1, 2]).await;
+    load.goes_on().await;
     blocking(|| lab.kill(1));
     blocking(|| lab.put(&[2]));
     load.ends_kept(&lab.endpoint(0)).await;
