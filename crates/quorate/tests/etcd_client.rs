@@ -179,6 +179,8 @@ async fn watches(clients: &mut [Client], at: usize) {
     let key = |name: &str| format!("{prefix}{name}").into_bytes();
     let put = clients[0].put(key("old"), "1", None).await.expect("put");
     let start = put.header().expect("header").revision();
+    // A watch "from now" begins at what its member has applied: a linearizable read makes that no less than the put.
+    clients[at].get(key("old"), None).await.expect("get");
     let options = || WatchOptions::new().with_prefix().with_prev_key();
     let mut live = clients[at].watch(prefix.as_str(), Some(options())).await.expect("watch");
     let past = options().with_start_revision(start);
