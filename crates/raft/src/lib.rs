@@ -23,7 +23,7 @@
 //!   down, and a voter that hears from a leader ignores candidates.
 //! * **Reads by quorum round** (dissertation §6.4), also through followers, many reads to a round.
 //! * **Parallel fsync** (dissertation §10.2.1): a leader sends entries before they are on its own disk; its own match counts only once they are.
-//! * **Joint membership**, learners, leadership transfer, priority, reads by lease: see the modules of these names.
+//! * **Joint membership**, learners, leadership transfer, priority, reads by lease: modules `membership`, `transfer`, `lease`.
 //! * **Damaged logs**: what a log held counts in votes even when its disk cannot give it back.
 //! * **Forwarding**: a follower passes its clients' proposals on, each counted once.
 //!
