@@ -129,17 +129,21 @@ impl Disk {
             entries: self.log.entries.clone(),
             applied: self.checkpoint.id,
             membership: self.checkpoint.membership(),
-            held: self.held,
+            held: self.last_held(),
         }
+    }
+
+    /// The last entry it is known to have held: a log that is whole says so too.
+    fn last_held(&self) -> LogId {
+        let (last, held) = (self.log.last(), self.held);
+        let later = (last.ballot.round, last.index) > (held.ballot.round, held.index);
+        if later { last } else { held }
     }
 
     /// Damage the log after its first `keep` entries: they cannot be read any more, though it is known that the log
     /// went on.
     pub fn damage(&mut self, keep: usize) {
-        let last = self.log.last();
-        if (last.ballot.round, last.index) > (self.held.ballot.round, self.held.index) {
-            self.held = last;
-        }
+        self.held = self.last_held();
         self.damaged.extend(self.log.entries.drain(keep..).map(|entry| entry.id));
     }
 
