@@ -9,8 +9,8 @@
 //! restart, after which it keeps the promises it may have given. Only a campaign that the leader itself asked
 //! for is not refused, and that leader has given its lease up (see [`crate::transfer`]).
 //!
-//! Beyond the bound the reads are stale, and a test shows it (PROTOCOLS.md scenario 17). That is why leases are
-//! off unless configured.
+//! Beyond the bound the reads are stale: the simulator shows it with the bound left out (`lease-without-drift-bound`).
+//! That is why leases are off unless configured.
 
 use alloc::collections::VecDeque;
 

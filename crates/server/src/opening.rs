@@ -247,7 +247,7 @@ impl Opening<'_> {
     fn restart(self, identity: Identity) -> Result<Opened, StartError> {
         let state = match Store::open(&self.state_directory, &self.options) {
             Ok(store) => Ok(State::restore(store)),
-            Err(error) if state_is_lost(&error) => Err(error.to_string()),
+            Err(error) if error.is_damage() => Err(error.to_string()),
             Err(error) => return Err(error.into()),
         };
         // What the state holds already need not be readable in the log.
@@ -378,14 +378,6 @@ impl Opening<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether what was found of a state is of no use.
-fn state_is_lost(error: &StorageError) -> bool {
-    matches!(
-        error,
-        StorageError::Damaged { .. } | StorageError::Missing { .. } | StorageError::Ambiguous { .. }
-    )
 }
 
 /// The state, if the log goes on from it.
