@@ -1,13 +1,14 @@
 //! Property **ElectionSafety**: at most one leader per round.
 //!
 //! Source: Raft, fig. 3, "at most one leader can be elected in a given term" (TLA+ `ElectionSafety`); Zab, at
-//! most one established leader per epoch. A Paxos ballot carries its node, so there the round alone may repeat
-//! and this check does not apply.
+//! most one established leader per epoch. A Paxos ballot carries its node, so there the round alone may repeat, and
+//! what is led at most once is the whole ballot.
 //!
 //! A node that restarts and is seen leading the same round again is a violation only if it is another node: a
 //! leader never resumes a term after a restart, but that is the core's own invariant to assert.
 
 use crate::Violation;
+use crate::log::Ballot;
 use alloc::collections::BTreeMap;
 use alloc::format;
 
@@ -16,7 +17,7 @@ const PROPERTY: &str = "ElectionSafety";
 /// Who led each round.
 #[derive(Clone, Debug, Default)]
 pub struct Elections {
-    leaders: BTreeMap<u64, u64>,
+    leaders: BTreeMap<Ballot, u64>,
 }
 
 impl Elections {
@@ -26,7 +27,8 @@ impl Elections {
     }
 
     /// `node` leads `round`.
-    pub fn observe(&mut self, round: u64, node: u64) -> Result<(), Violation> {
+    pub fn observe(&mut self, round: impl Into<Ballot>, node: u64) -> Result<(), Violation> {
+        let round = round.into();
         let first = *self.leaders.entry(round).or_insert(node);
         if first == node {
             return Ok(());

@@ -18,6 +18,16 @@
 //! | ElectionSafety | [`election`] | role changes | Raft fig. 3 |
 //! | LogMatching | [`log_matching`] | logs | Raft fig. 3 |
 //! | LeaderCompleteness | [`leader_completeness`] | commits, logs of new leaders | Raft fig. 3 |
+//! | PromiseKept | [`promise`] | what nodes promise | Lamport 2001, P1a; Raft fig. 2; Zab §V |
+//! | OneValuePerBallot | [`one_value_per_ballot`] | what nodes write | Lamport 2001, §2.2 |
+//! | ChosenStays | [`chosen`] | what nodes write, commits | Lamport 2001, P2a |
+//! | Integrity | [`integrity`] | proposals, commits | Junqueira, Reed and Serafini 2011, §III |
+//! | LocalPrimaryOrder | [`local_primary_order`] | proposals, commits | the same |
+//! | GlobalPrimaryOrder | [`global_primary_order`] | commits | the same |
+//!
+//! Zab's other properties are here under other names: PrefixConsistency is LogMatching; PrimaryIntegrity is
+//! LeaderCompleteness; Agreement and Total Order are CommittedStable together with the order in which a replica hands out what is
+//! committed, which the simulator checks as AppliedInOrder.
 //!
 //! Every check returns `Result<(), Violation>`; checks of the running cluster are structs with an `observe`
 //! method, to be fed as things happen, the others are functions over a finished recording.
@@ -31,14 +41,20 @@
 extern crate alloc;
 
 pub mod acknowledged;
+pub mod chosen;
 pub mod committed;
 pub mod election;
 pub mod events;
+pub mod global_primary_order;
 pub mod history;
+pub mod integrity;
 pub mod leader_completeness;
 pub mod linearizable;
+pub mod local_primary_order;
 pub mod log;
 pub mod log_matching;
+pub mod one_value_per_ballot;
+pub mod promise;
 pub mod replay;
 pub mod revision_order;
 pub mod state_hash;

@@ -3,6 +3,31 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+/// Under which a leader leads, and under which a node was when it learned something: a round, and where rounds are
+/// shared (Paxos) the node whose ballot it is; 0 where they are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ballot {
+    /// Raft's term, Paxos' round, Zab's epoch.
+    pub round: u64,
+    /// Whose, in Paxos.
+    pub node: u64,
+}
+
+impl From<u64> for Ballot {
+    fn from(round: u64) -> Self {
+        Ballot { round, node: 0 }
+    }
+}
+
+impl fmt::Display for Ballot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node {
+            0 => write!(f, "{}", self.round),
+            node => write!(f, "{} of node {node}", self.round),
+        }
+    }
+}
+
 /// One slot of a node's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {

@@ -7,11 +7,14 @@
 //! very same core can be measured in the papers' way and in its own. This is the one file of this crate that
 //! names the protocol.
 
+use quorate_paxos::Paxos;
 use quorate_protocol::{
     Ballot, Config, Consensus, Entry, EntryKind, Index, LogId, NodeId, Random, Recovered,
 };
 use quorate_raft::{Body, Message, Raft, Rules, Term};
+use quorate_zab::Zab;
 
+use crate::compare::Contender;
 use crate::election::{Election, Outcome, elect};
 use crate::fsync::{Pace, one_at_a_time};
 
@@ -62,6 +65,11 @@ pub(crate) fn election<const SPREAD: u32>(manner: Manner, setup: &Election, seed
         Manner::Basic => elect::<Raft<Basic<SPREAD>>>(setup, seed),
         Manner::Asking => elect::<Raft<Asking<SPREAD>>>(setup, seed),
     }
+}
+
+/// All protocols, to be compared.
+pub(crate) fn contenders() -> Vec<Contender> {
+    vec![Contender::of::<Raft>(), Contender::of::<Paxos>(), Contender::of::<Zab>()]
 }
 
 /// Time per operation with one outstanding, in nanoseconds.

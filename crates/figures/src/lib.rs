@@ -25,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+mod compare;
 mod core;
 mod crash;
 mod election;
@@ -37,6 +38,7 @@ mod svg;
 mod wan;
 mod world;
 
+pub use compare::{Comparison, Table, compare};
 pub use report::{Drawing, Report, Row};
 
 /// How many trials.

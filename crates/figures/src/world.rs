@@ -17,8 +17,9 @@
 //! one (as the product's log thread does it). A disk of no delay is durable at once.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
+use quorate_protocol::codec::{Encode, Writer};
 use quorate_protocol::{Consensus, Effect, Effects, Event, NodeId, Outbox, Random, Role, Seq};
 
 /// Nanoseconds.
@@ -72,9 +73,19 @@ pub(crate) struct Surroundings<M> {
     pub sync_first: bool,
 }
 
+/// What went over the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Messages sent, whether they arrived or not.
+    pub messages: u64,
+    /// Their bytes, as the cores lay them out; frames and addresses come on top.
+    pub bytes: u64,
+}
+
 /// One node.
 struct Node<C: Consensus> {
     core: C,
+    up: bool,
     outbox: Outbox<C::Message>,
     next_tick: Time,
     /// The last write asked for, the one that the sync under way will make durable, and the last durable one.
@@ -123,6 +134,12 @@ pub(crate) struct World<C: Consensus> {
     queue: BinaryHeap<Reverse<Due<C::Message>>>,
     order: u64,
     random: Random,
+    /// Pairs that cannot reach each other, the lower id first.
+    cuts: BTreeSet<(NodeId, NodeId)>,
+    /// Counted only if wanted: laying a message out takes longer than delivering it.
+    tally: Option<Tally>,
+    /// How often somebody began to lead.
+    elections: u64,
     effects: Effects<C::Message>,
 }
 
@@ -136,6 +153,7 @@ impl<C: Consensus> World<C> {
         let node = |(id, core): (NodeId, C)| {
             let node = Node {
                 core,
+                up: true,
                 outbox: Outbox::default(),
                 next_tick: random.below(around.tick),
                 asked: Seq(0),
@@ -148,7 +166,67 @@ impl<C: Consensus> World<C> {
             (id, node)
         };
         let nodes = cores.into_iter().map(node).collect();
-        World { now: 0, around, nodes, queue: BinaryHeap::new(), order: 0, random, effects: Vec::new() }
+        World {
+            now: 0,
+            around,
+            nodes,
+            queue: BinaryHeap::new(),
+            order: 0,
+            random,
+            cuts: BTreeSet::new(),
+            tally: None,
+            elections: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Count messages from now on, from nothing.
+    pub fn count(&mut self) {
+        self.tally = Some(Tally::default());
+    }
+
+    /// What was counted.
+    pub fn tally(&self) -> Tally {
+        self.tally.unwrap_or_default()
+    }
+
+    /// How often somebody began to lead.
+    pub fn elections(&self) -> u64 {
+        self.elections
+    }
+
+    /// A node's process ends. Its connections end with it: the others are told at once, if `noticed`.
+    pub fn stop(&mut self, id: NodeId, noticed: bool) {
+        let at = self.place(id);
+        (self.nodes[at].1.up, self.nodes[at].1.role) = (false, Role::Follower);
+        let others: Vec<usize> = (0..self.nodes.len()).filter(|&other| self.nodes[other].1.up).collect();
+        for other in others.into_iter().filter(|_| noticed) {
+            self.step(other, Event::LinkReset(id));
+        }
+    }
+
+    /// Two nodes cannot reach each other any more; nobody is told.
+    pub fn cut(&mut self, a: NodeId, b: NodeId) {
+        self.cuts.insert((a.min(b), a.max(b)));
+    }
+
+    /// Everybody can reach everybody.
+    pub fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// A node's core.
+    pub fn core(&self, id: NodeId) -> &C {
+        &self.nodes[self.place(id)].1.core
+    }
+
+    /// The nodes that are up.
+    pub fn up(&self) -> Vec<NodeId> {
+        self.nodes.iter().filter(|(_, node)| node.up).map(|(id, _)| *id).collect()
+    }
+
+    fn place(&self, id: NodeId) -> usize {
+        self.nodes.iter().position(|(node, _)| *node == id).expect("the node is in this world")
     }
 
     /// The highest round that any node is in, as far as it has said so.
@@ -177,15 +255,15 @@ impl<C: Consensus> World<C> {
 
     /// Tell a node something now.
     pub fn tell(&mut self, id: NodeId, event: Event<C::Message>) {
-        let at = self.nodes.iter().position(|(node, _)| *node == id).expect("the node is up");
-        self.step(at, event);
+        self.step(self.place(id), event);
     }
 
     /// Let things happen until `done`, or until `deadline`. Answers whether it was done.
     pub fn run(&mut self, deadline: Time, done: impl Fn(&Self) -> bool) -> bool {
         while !done(self) {
             let due = self.queue.peek().map_or(Time::MAX, |Reverse(due)| due.at);
-            let ticks = self.nodes.iter().enumerate().map(|(at, (_, node))| (node.next_tick, at));
+            let up = self.nodes.iter().enumerate().filter(|(_, (_, node))| node.up);
+            let ticks = up.map(|(at, (_, node))| (node.next_tick, at));
             let (tick, at) = ticks.min().expect("somebody is up");
             if due.min(tick) > deadline {
                 self.now = deadline;
@@ -196,10 +274,22 @@ impl<C: Consensus> World<C> {
                 self.nodes[at].1.next_tick += self.around.tick;
                 self.step(at, Event::Tick);
             } else if let Some(Reverse(due)) = self.queue.pop() {
-                self.step(due.node, due.event);
+                self.happen(due);
             }
         }
         true
+    }
+
+    /// Something is due: unless its node is down, or a message met a cut on its way.
+    fn happen(&mut self, due: Due<C::Message>) {
+        let (id, node) = &self.nodes[due.node];
+        let lost = match due.event {
+            Event::Receive { from, .. } => self.cuts.contains(&(from.min(*id), from.max(*id))),
+            _ => false,
+        };
+        if node.up && !lost {
+            self.step(due.node, due.event);
+        }
     }
 
     fn schedule(&mut self, at: Time, node: usize, event: Event<C::Message>) {
@@ -236,12 +326,21 @@ impl<C: Consensus> World<C> {
                 }
             }
             Effect::Commit(index) => node.commit = index.0,
-            Effect::Role { role, round, .. } => (node.role, node.round) = (role, round),
+            Effect::Role { role, round, .. } => {
+                self.elections += u64::from(role == Role::Leader && node.role != Role::Leader);
+                (node.role, node.round) = (role, round);
+            }
             _ => {}
         }
     }
 
     fn send(&mut self, at: usize, to: NodeId, message: C::Message) {
+        if let Some(tally) = &mut self.tally {
+            let mut out = Writer::new();
+            message.encode(&mut out);
+            tally.messages += 1;
+            tally.bytes += out.into_bytes().len() as u64;
+        }
         let around = &self.around;
         let delay = if (around.is_request)(&message) { around.request } else { around.reply };
         self.deliver(self.nodes[at].0, to, message, delay);

@@ -111,6 +111,8 @@ pub struct Cluster<D: Dialect> {
     pub ghost: Ghost,
     /// Messages that have left, by sender, receiver and kind.
     pub sent: BTreeMap<(NodeId, NodeId, &'static str), usize>,
+    /// Images that have left.
+    pub images: usize,
     /// The first broken property; nothing runs any more after it.
     pub violation: Option<String>,
     pub(crate) random: Random,
@@ -124,8 +126,9 @@ impl<D: Dialect> Cluster<D> {
         let mut cluster = Cluster {
             nodes: (1..=settings.nodes + settings.spares).map(|id| (NodeId(id), Node::new())).collect(),
             network: Network::default(),
-            ghost: Ghost::default(),
+            ghost: Ghost::new(D::Core::CAPS.sparse_log),
             sent: BTreeMap::new(),
+            images: 0,
             violation: None,
             random: Random::new(settings.seed),
             traffic: true,
@@ -292,7 +295,8 @@ impl<D: Dialect> Cluster<D> {
         let random = self.random.fork();
         let config = self.settings.config(id);
         let forgets = self.settings.planted == Some(Planted::ForgetsPromise);
-        let node = self.node(id);
+        let rank = |ballot| self.ghost.rank(ballot);
+        let node = self.nodes.get_mut(&id).expect("the cluster has this node");
         node.life += 1;
         if forgets {
             node.disk.log.promised = Default::default();
@@ -300,18 +304,23 @@ impl<D: Dialect> Cluster<D> {
         node.believed = node.disk.log.clone();
         node.state = node.disk.checkpoint.clone();
         node.outbox = Outbox::default();
-        node.shown = (node.disk.log.promised.round, node.state.id.index);
+        node.shown = (rank(node.disk.log.promised), node.state.id.index);
         node.core = Some(D::Core::recover(config, node.disk.recovered(), random));
     }
 
     /// Put something on a replica's disk as if it had been there from an earlier time.
-    pub fn preset(&mut self, id: NodeId, disk: Disk) {
-        let node = self.node(id);
-        node.disk = disk;
-        let (base, entries) = (node.disk.log.base, node.disk.log.entries.clone());
-        if let Err(what) = self.ghost.writes(base, &entries) {
+    pub fn preset(&mut self, id: NodeId, mut disk: Disk) {
+        disk.log.sparse = D::Core::CAPS.sparse_log;
+        let (base, entries) = (disk.log.base, disk.log.entries.clone());
+        self.node(id).disk = disk;
+        let observed = match D::Core::CAPS.sparse_log {
+            true => self.ghost.puts(id, Default::default(), &entries),
+            false => self.ghost.writes(base, &entries),
+        };
+        if let Err(what) = observed {
             self.violate(what);
         }
+        self.ghost.durable(id, &entries);
         self.restart(id);
     }
 

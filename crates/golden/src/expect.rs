@@ -7,6 +7,7 @@
 //! | `expect follows 2 1` | node 2 knows node 1 as leader (`none`: nobody) |
 //! | `expect round 2 5` | node 2 has promised round 5 |
 //! | `expect vote 2 1` | node 2's promise names node 1 (`none`: nobody) |
+//! | `expect joined 2 3` | node 2 has taken over the history of round 3's leader, durably |
 //! | `expect commit 2 7` · `expect last 2 7` · `expect base 2 7` | these indexes of node 2 |
 //! | `expect applied 2 a b` | the commands node 2 has applied, all of them in order |
 //! | `expect terms 2 1 1 2` | the rounds of the entries in node 2's log |
@@ -41,6 +42,10 @@ pub(crate) fn expect<D: Dialect>(cluster: &Cluster<D>, words: &[String], pick: &
         ["durable", id, index] => {
             let id = node(cluster, id.parse()?)?;
             (cluster.nodes[&id].disk.log.last().index.to_string(), (*index).into())
+        }
+        ["joined", id, round] => {
+            let id = node(cluster, id.parse()?)?;
+            (cluster.nodes[&id].disk.log.joined.round.to_string(), (*round).into())
         }
         [what, id, rest @ ..] => {
             let id = node(cluster, id.parse()?)?;

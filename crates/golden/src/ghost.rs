@@ -1,7 +1,8 @@
 //! What an all-seeing observer knows, and the properties it checks.
 //!
-//! Entries are compared with their ballots. That is right for Raft and Zab; Multi-Paxos, which rewrites an
-//! entry's ballot in place, will have to be compared by content alone.
+//! Of dense logs (Raft, Zab) entries are compared with their ballots, and a round has one leader. Of sparse ones
+//! (Multi-Paxos, which rewrites an entry's ballot in place) they are compared by kind and content, and leaders by whole ballot;
+//! what each slot owes to Paxos is in [`Slots`].
 //!
 //! Two properties that look true and are not, and so are not checked: that whoever granted a vote has a log
 //! no more up to date than the winner's (it may have truncated since), and that a committed entry is never
@@ -9,28 +10,33 @@
 
 use std::collections::BTreeMap;
 
-use quorate_protocol::{Ballot, Entry, Index, LogId, NodeId, ReadId};
+use quorate_protocol::{Ballot, Entry, Index, LogId, Membership, NodeId, ReadId};
 
-use crate::disk::LogView;
+use crate::disk::{LogView, same_value};
+use crate::slots::Slots;
 
 /// A committed entry.
 #[derive(Clone, Debug)]
 pub struct Committed {
     /// The entry.
     pub entry: Entry,
-    /// The round of the node that first committed it, when it did.
-    pub round: u64,
+    /// Dense: the round of the node that first committed it, when it did. Sparse: the ballot it was chosen at.
+    pub at: Ballot,
 }
 
 /// The observer.
 #[derive(Debug, Default)]
 pub struct Ghost {
-    /// Who led in each round.
-    pub leaders: BTreeMap<u64, NodeId>,
+    /// Whether logs are sparse.
+    sparse: bool,
+    /// Who led in each round; of sparse logs, in each ballot.
+    pub leaders: BTreeMap<Ballot, NodeId>,
     /// The committed log, from index 1.
     pub committed: Vec<Committed>,
-    /// Every entry ever written, with the name of the one before it.
+    /// Every entry ever written to a dense log, with the name of the one before it.
     written: BTreeMap<LogId, (LogId, Entry)>,
+    /// What was written to sparse ones.
+    slots: Slots,
     /// Votes that have left: voter and round, candidate.
     votes: BTreeMap<(NodeId, u64), NodeId>,
     /// What was committed when a read was asked: node, its life, the read.
@@ -38,22 +44,36 @@ pub struct Ghost {
 }
 
 impl Ghost {
+    /// The observer of a core's replicas.
+    pub fn new(sparse: bool) -> Self {
+        Ghost { sparse, ..Ghost::default() }
+    }
+
     /// How far the group has committed.
     pub fn commit(&self) -> Index {
         Index(self.committed.len() as u64)
     }
 
+    /// What of a ballot tells leaderships apart.
+    pub(crate) fn rank(&self, ballot: Ballot) -> Ballot {
+        if self.sparse { ballot } else { Ballot { round: ballot.round, node: NodeId(0) } }
+    }
+
+    fn same(&self, a: &Entry, b: &Entry) -> bool {
+        if self.sparse { same_value(a, b) } else { a == b }
+    }
+
     /// A node leads; `log` is its log.
     pub fn leads(&mut self, node: NodeId, round: u64, log: &LogView) -> Result<(), String> {
-        let first = *self.leaders.entry(round).or_insert(node);
+        let rank = self.rank(Ballot { round, node });
+        let first = *self.leaders.entry(rank).or_insert(node);
         if first != node {
             return Err(format!("ElectionSafety: {first} and {node} both lead in round {round}"));
         }
-        let missing = |c: &&Committed| c.round < round && !log.covers(c.entry.id);
-        match self.committed.iter().find(missing) {
+        match self.committed.iter().find(|c| c.at < rank && !log.covers(&c.entry)) {
             Some(c) => Err(format!(
                 "LeaderCompleteness: {node} leads in round {round} without {}, committed in round {}",
-                c.entry.id, c.round
+                c.entry.id, c.at.round
             )),
             None => Ok(()),
         }
@@ -74,13 +94,23 @@ impl Ghost {
         Ok(())
     }
 
+    /// A node that has promised `promised` puts entries into its slots.
+    pub fn puts(&mut self, node: NodeId, promised: Ballot, entries: &[Entry]) -> Result<(), String> {
+        entries.iter().try_for_each(|entry| self.slots.writes(node, promised, entry))
+    }
+
+    /// What a node put is on its disk.
+    pub fn durable(&mut self, node: NodeId, entries: &[Entry]) {
+        entries.iter().for_each(|entry| self.slots.durable(node, entry));
+    }
+
     /// A node, in `round`, says that these are committed. Answers those that are news.
     pub fn commits(&mut self, node: NodeId, round: u64, entries: &[Entry]) -> Result<Vec<Entry>, String> {
         let mut news = Vec::new();
         for entry in entries {
             let at = entry.id.index.0 as usize - 1;
             match self.committed.get(at) {
-                Some(known) if known.entry != *entry => {
+                Some(known) if !self.same(&known.entry, entry) => {
                     return Err(format!(
                         "StateMachineSafety: the committed index {} changes value: {} was committed, {node} commits {}",
                         entry.id.index, known.entry.id, entry.id
@@ -88,7 +118,8 @@ impl Ghost {
                 }
                 Some(_) => {}
                 None if at == self.committed.len() => {
-                    self.committed.push(Committed { entry: entry.clone(), round });
+                    let at = self.rank(Ballot { round, node });
+                    self.committed.push(Committed { entry: entry.clone(), at });
                     news.push(entry.clone());
                 }
                 None => return Err(format!("{node} commits {} before what precedes it", entry.id)),
@@ -97,22 +128,27 @@ impl Ghost {
         Ok(news)
     }
 
-    /// A newly committed entry is on the disks of a quorum (`held`, by the membership of the node that commits it), and in
-    /// the logs of later rounds' leaders.
+    /// A newly committed entry is on the disks of a quorum, by the membership of the node that commits it (`held` says whose
+    /// dense logs have it), and in the logs of those who lead now by a later leadership.
     pub fn holds<'a>(
+        &mut self,
         entry: &Entry,
-        round: u64,
-        held: bool,
-        leaders: impl Iterator<Item = (NodeId, u64, &'a LogView)>,
+        membership: &Membership,
+        held: impl Fn(NodeId) -> bool,
+        leaders: impl Iterator<Item = (NodeId, Ballot, &'a LogView)>,
     ) -> Result<(), String> {
-        if !held {
+        let at = entry.id.index.0 as usize - 1;
+        if self.sparse {
+            self.committed[at].at = self.slots.chosen(entry, membership)?;
+        } else if !membership.chooses(held) {
             return Err(format!("Durable commit: {} is committed, and no quorum's disks hold it", entry.id));
         }
+        let at = self.committed[at].at;
         for (node, leads, log) in leaders {
-            if leads > round && !log.covers(entry.id) {
+            if self.rank(leads) > at && !log.covers(entry) {
                 return Err(format!(
-                    "LeaderCompleteness: {} is committed in round {round}, {node} leads in {leads} without it",
-                    entry.id
+                    "LeaderCompleteness: {} is committed in round {}, {node} leads in {} without it",
+                    entry.id, at.round, leads.round
                 ));
             }
         }
@@ -211,12 +247,36 @@ mod tests {
 
     #[test]
     fn a_commit_needs_a_quorum_of_disks() {
-        let a = entry(1, 1, "a");
-        assert_eq!(Ghost::holds(&a, 1, true, std::iter::empty()), Ok(()));
-        broken(Ghost::holds(&a, 1, false, std::iter::empty()), "Durable commit");
+        let (mut ghost, a) = (Ghost::default(), entry(1, 1, "a"));
+        ghost.commits(NodeId(1), 1, from_ref(&a)).expect("the first entry");
+        let three = Membership::new((1..=3).map(NodeId), []);
+        assert_eq!(ghost.holds(&a, &three, |node| node.0 < 3, std::iter::empty()), Ok(()));
+        broken(ghost.holds(&a, &three, |node| node.0 < 2, std::iter::empty()), "Durable commit");
         let empty = LogView::default();
-        let later = [(NodeId(3), 2, &empty)];
-        broken(Ghost::holds(&a, 1, true, later.into_iter()), "LeaderCompleteness");
+        let later = [(NodeId(3), Ballot { round: 2, node: NodeId(3) }, &empty)];
+        broken(ghost.holds(&a, &three, |_| true, later.into_iter()), "LeaderCompleteness");
+    }
+
+    /// Two leaders to a round, entries under other ballots, a chosen value that a later leader lacks.
+    #[test]
+    fn sparse_logs_are_compared_by_value_and_their_leaders_by_ballot() {
+        let mut ghost = Ghost::new(true);
+        let sparse = |entries: &[Entry]| LogView { sparse: true, ..log(entries) };
+        assert_eq!(ghost.leads(NodeId(1), 1, &sparse(&[])), Ok(()));
+        assert_eq!(ghost.leads(NodeId(2), 1, &sparse(&[])), Ok(()));
+        let (a, again) = (entry(1, 1, "a"), entry(1, 4, "a"));
+        for node in [NodeId(1), NodeId(2)] {
+            assert_eq!(ghost.puts(node, Ballot::default(), from_ref(&a)), Ok(()));
+            ghost.durable(node, from_ref(&a));
+        }
+        assert_eq!(ghost.commits(NodeId(1), 3, from_ref(&again)).map(|news| news.len()), Ok(1));
+        let three = Membership::new((1..=3).map(NodeId), []);
+        assert_eq!(ghost.holds(&again, &three, |_| false, std::iter::empty()), Ok(()));
+        assert_eq!(ghost.committed[0].at, a.id.ballot, "chosen at the lowest ballot a quorum had it at");
+        assert_eq!(ghost.commits(NodeId(2), 1, from_ref(&a)).map(|news| news.len()), Ok(0));
+        broken(ghost.commits(NodeId(2), 1, &[entry(1, 1, "b")]), "StateMachineSafety");
+        assert_eq!(ghost.leads(NodeId(3), 5, &sparse(&[again])), Ok(()));
+        broken(ghost.leads(NodeId(3), 6, &sparse(&[])), "LeaderCompleteness");
     }
 
     #[test]

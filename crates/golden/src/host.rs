@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 
 use quorate_protocol::codec::{Encode, Reader, Writer};
 use quorate_protocol::{
-    Consensus, Effect, EntryKind, Event, Index, LogId, NodeId, ReadId, Role, Seq, WriteOp,
+    Ballot, Consensus, Effect, EntryKind, Event, Index, LogId, NodeId, ReadId, Role, Seq, WriteOp,
 };
 
 use crate::Dialect;
 use crate::cluster::{Cluster, MessageOf, Planted};
 use crate::disk::Image;
-use crate::ghost::Ghost;
 use crate::network::Packet;
 use crate::node::ReadState;
 use crate::report::{show_data, show_entry};
@@ -103,6 +102,9 @@ impl<D: Dialect> Cluster<D> {
                 let before = node.believed.id_at(first.prev());
                 self.ghost.writes(before.ok_or("an append after a hole")?, entries)?;
             }
+            if let WriteOp::Put(entries) = op {
+                self.ghost.puts(id, node.believed.promised, entries)?;
+            }
             node.believed.apply(op).map_err(|what| format!("{id} asks for {what}"))?;
         }
         self.node(id).pending.push_back((seq, ops));
@@ -116,9 +118,12 @@ impl<D: Dialect> Cluster<D> {
         let writes: Vec<_> = self.node(id).pending.drain(..n).collect();
         let durable = writes.last()?.0;
         for (seq, ops) in writes {
-            let node = self.node(id);
+            let node = self.nodes.get_mut(&id).expect("the cluster has this node");
             for op in &ops {
                 node.disk.log.apply(op).expect("what could be believed can be written");
+                if let WriteOp::Put(entries) = op {
+                    self.ghost.durable(id, entries);
+                }
             }
             for (to, message) in node.outbox.durable(seq) {
                 self.leave(id, to, message).unwrap_or_else(|what| self.violate(what));
@@ -150,26 +155,10 @@ impl<D: Dialect> Cluster<D> {
         let shown = self.shown(&message);
         let claims = D::claims(from, to, &message);
         let disk = &self.nodes[&from].disk;
-        if let Some(promised) = claims.promised
-            && disk.log.promised != promised
-            && disk.log.promised.round <= promised.round
-        {
-            let kind = D::kind(&message);
-            return Err(format!(
-                "Durable before sent: {kind} of {promised} leaves {from}, whose disk holds {}",
-                disk.log.promised
-            ));
+        if let Err(what) = claims.are_durable(disk) {
+            return Err(format!("Durable before sent: {} of {what}", D::kind(&message)));
         }
-        if let Some(holds) = claims.holds
-            && holds > disk.log.last().index.max(disk.checkpoint.id.index)
-        {
-            let kind = D::kind(&message);
-            return Err(format!(
-                "Durable before sent: {kind} of {holds} leaves {from}, whose disk ends at {}",
-                disk.log.last().index
-            ));
-        }
-        if let Some(vote) = claims.promised.filter(|_| claims.vote) {
+        if let Some(vote) = claims.promised.filter(|_| claims.vote && !D::Core::CAPS.sparse_log) {
             self.ghost.votes(from, vote)?;
         }
         let image = self.image_for(from, to, &message)?;
@@ -179,6 +168,7 @@ impl<D: Dialect> Cluster<D> {
         let message = Reader::whole(out.into_bytes()).map_err(|what| format!("{what} in {shown}"))?;
         let life = self.nodes[&from].life;
         let carries = image.is_some();
+        self.images += usize::from(carries);
         let lost = !self.network.send(from, to, Packet { message, image, life });
         self.say_traffic(format!("  {from} sends {to} {shown}{}", if lost { " (lost)" } else { "" }));
         if lost && carries {
@@ -196,14 +186,18 @@ impl<D: Dialect> Cluster<D> {
         }
         let status = core.status();
         let round = status.promised.round;
-        for entry in self.ghost.commits(id, round, &entries)? {
-            let holds = |node: NodeId| self.nodes.get(&node).is_some_and(|node| node.disk.holds(&entry));
-            let held = status.membership.any_quorum(holds);
+        let news = self.ghost.commits(id, round, &entries)?;
+        let mut ghost = std::mem::take(&mut self.ghost);
+        let held = news.iter().try_for_each(|entry| {
+            let holds = |node: NodeId| self.nodes.get(&node).is_some_and(|node| node.disk.holds(entry));
             let leaders = self.leaders().into_iter().filter_map(|node| {
-                Some((node, self.status(node)?.promised.round, &self.nodes.get(&node)?.believed))
+                let ballot = Ballot { round: self.status(node)?.promised.round, node };
+                Some((node, ballot, &self.nodes.get(&node)?.believed))
             });
-            Ghost::holds(&entry, round, held, leaders)?;
-        }
+            ghost.holds(entry, &status.membership, holds, leaders)
+        });
+        self.ghost = ghost;
+        held?;
         for entry in entries {
             self.node(id).state.apply(&entry).map_err(|what| format!("at {id} {what}"))?;
             let command = entry.kind == EntryKind::Command;
@@ -285,9 +279,9 @@ impl<D: Dialect> Cluster<D> {
         let core = node.core.as_ref().expect("the core has just been stepped");
         core.check().map_err(|violation| format!("{id} finds: {}", violation.0))?;
         let status = core.status();
-        let shown = (status.promised.round, status.commit);
+        let shown = (self.ghost.rank(status.promised), status.commit);
         if shown.0 < node.shown.0 || shown.1 < node.shown.1 {
-            return Err(format!("{id} goes back from {:?} to {shown:?} (round, commit)", node.shown));
+            return Err(format!("{id} goes back from {:?} to {shown:?} (promise, commit)", node.shown));
         }
         node.shown = shown;
         let facts = [

@@ -23,14 +23,15 @@
 //! |---|---|
 //! | the core's own invariants | `Consensus::check` |
 //! | ElectionSafety: at most one leader in a round | Raft figure 3 |
-//! | LogMatching: an entry's name determines its content and its predecessor | Raft figure 3 |
+//! | LogMatching: an entry's name determines its content and its predecessor (dense logs) | Raft figure 3 |
+//! | one value to a slot and ballot; nothing accepted below a promise; what is chosen stays (sparse logs) | Paxos Made Simple |
 //! | LeaderCompleteness: a leader's log holds all that was committed in earlier rounds | Raft figure 3 |
 //! | StateMachineSafety: an index, once committed, never changes value | Raft figure 3 |
-//! | Durable commit: a newly committed entry is on the disks of a majority | Raft §5.3 |
+//! | Durable commit: a newly committed entry is on the disks of a quorum | Raft §5.3 |
 //! | Durable before sent: a promise or acknowledgement that leaves is on its sender's disk | Raft §5.1 |
-//! | one vote per voter and round | Raft §5.2 |
+//! | one vote per voter and round (dense logs) | Raft §5.2 |
 //! | Linearizable reads: a read's index is not before anything committed when it was asked | Raft §8 |
-//! | promises and commit indexes never go back; commits are dense | |
+//! | promises and commit indexes never go back; commits are dense; no epoch is joined that was not promised | |
 //!
 //! The checks are independent of the script's recorded output: a violation fails the run even while the
 //! goldens are being rewritten (`UPDATE_GOLDENFILES=1`), and a script cannot mask it.
@@ -45,10 +46,12 @@ mod network;
 mod node;
 mod report;
 mod script;
+mod slots;
+pub mod storm;
 mod verb;
 
 pub use cluster::{Cluster, Planted, Settings};
-pub use disk::{Disk, Image, LogView};
+pub use disk::{Disk, Image, LogView, same_value};
 pub use ghost::Ghost;
 pub use network::{Network, Packet};
 pub use node::{Node, ReadState};
@@ -56,17 +59,53 @@ pub use report::{Detail, show_data, show_entry, show_membership, show_op};
 pub use script::{Script, run};
 pub use verb::{Pick, Verb};
 
-use quorate_protocol::{Ballot, Consensus, Index, NodeId};
+use std::path::Path;
+
+use quorate_protocol::{Ballot, Consensus, Index, LogId, NodeId};
 
 /// What a message says about its sender's disk; checked as the message leaves.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Claims {
-    /// The sender's disk holds this promise, or one of a later round.
+    /// The sender's disk holds this promise, or one of a later round (of sparse logs: a later one).
     pub promised: Option<Ballot>,
     /// The promise is a vote: no other node may ever be named by the same sender in the same round.
     pub vote: bool,
+    /// The sender's disk says that it took over the history of the leader of this round, or of a later one.
+    pub joined: Option<u64>,
     /// The sender's disk holds the log up to here.
     pub holds: Option<Index>,
+    /// The sender's disk holds these slots at these ballots or later ones, or has let go of them as chosen.
+    pub accepted: Vec<LogId>,
+}
+
+impl Claims {
+    /// Whether the disk bears them out; the error says what leaves, and what the disk holds instead.
+    fn are_durable(&self, disk: &Disk) -> Result<(), String> {
+        let log = &disk.log;
+        if let Some(promised) = self.promised {
+            let kept = match log.sparse {
+                true => log.promised >= promised,
+                false => log.promised == promised || log.promised.round > promised.round,
+            };
+            if !kept {
+                return Err(format!("{promised} leaves a disk that has promised {}", log.promised));
+            }
+        }
+        if let Some(joined) = self.joined.filter(|round| log.joined.round < *round) {
+            return Err(format!("{joined} leaves a disk that has joined {}", log.joined));
+        }
+        let last = log.last().index.max(disk.checkpoint.id.index);
+        if let Some(holds) = self.holds.filter(|holds| *holds > last) {
+            return Err(format!("{holds} leaves a disk that ends at {last}"));
+        }
+        let accepted = |id: &&LogId| {
+            id.index <= log.base.index || log.get(id.index).is_some_and(|held| held.id.ballot >= id.ballot)
+        };
+        match self.accepted.iter().find(|id| !accepted(id)) {
+            Some(id) => Err(format!("{id} leaves a disk that holds {:?} there", log.id_at(id.index))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a core adds to the shared vocabulary.
@@ -82,4 +121,13 @@ pub trait Dialect {
 
     /// What it claims.
     fn claims(from: NodeId, to: NodeId, message: &<Self::Core as Consensus>::Message) -> Claims;
+}
+
+/// Run a script of `scripts/conformance`, which every core must pass with the same transcript: it tells only what any core
+/// has in common with the others, who leads, what is applied, which reads are served.
+///
+/// # Errors
+/// If the transcript is another one, or a property is broken.
+pub fn conform<D: Dialect>(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    run::<D>(path, Detail::Neutral)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_protocol::{Consensus, Index, NodeId, Outbox, ReadId, Seq, WriteOp};
+use quorate_protocol::{Ballot, Consensus, Index, NodeId, Outbox, ReadId, Seq, WriteOp};
 
 use crate::disk::{Disk, Image, LogView};
 
@@ -53,16 +53,18 @@ pub struct Node<C: Consensus> {
     pub effects: u64,
     /// Whom it was last known to follow, itself when it leads.
     pub follows: Option<NodeId>,
-    /// The highest round and commit index it has shown in this life.
-    pub shown: (u64, Index),
+    /// The highest promise and commit index it has shown in this life.
+    pub shown: (Ballot, Index),
 }
 
 impl<C: Consensus> Node<C> {
     /// A replica that has never run.
     pub fn new() -> Self {
+        let mut disk = Disk::default();
+        disk.log.sparse = C::CAPS.sparse_log;
         Node {
             core: None,
-            disk: Disk::default(),
+            disk,
             life: 0,
             autosync: true,
             autoimage: true,
@@ -77,7 +79,7 @@ impl<C: Consensus> Node<C> {
             dropped: 0,
             effects: 0,
             follows: None,
-            shown: (0, Index(0)),
+            shown: (Ballot::default(), Index(0)),
         }
     }
 

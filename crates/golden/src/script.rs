@@ -11,7 +11,7 @@ use quorate_protocol::{
 
 use crate::cluster::{Cluster, Settings};
 use crate::disk::{Disk, LogView};
-use crate::report::{Detail, show_data, show_entry};
+use crate::report::{Detail, neutral, show_data, show_entry};
 use crate::verb::{Pick, Verb};
 use crate::{Dialect, expect};
 
@@ -47,10 +47,15 @@ impl<D: Dialect> goldenscript::Runner for Script<D> {
         let done = self.verb(verb);
         self.running = false;
         done?;
+        let detail = self.detail;
         let cluster = self.cluster()?;
         match &cluster.violation {
             Some(violation) => Err(violation.clone().into()),
-            None => Ok(cluster.take_lines().into_iter().map(|line| line + "\n").collect()),
+            None => {
+                let lines = cluster.take_lines();
+                let lines = if detail == Detail::Neutral { neutral(lines) } else { lines };
+                Ok(lines.into_iter().map(|line| line + "\n").collect())
+            }
         }
     }
 
@@ -347,9 +352,11 @@ fn hosts<D: Dialect>(cluster: &mut Cluster<D>, verb: &Verb) -> Result<(), Failur
             disk.log.promised = Ballot { round: *round, node: NodeId(0) };
             cluster.preset(id, disk);
         }
-        Verb::Preset { node: id, log, round, vote } => {
+        Verb::Preset { node: id, log, round, vote, joined } => {
             let id = node(cluster, *id)?;
-            let disk = preset(cluster.settings.nodes, log, *round, *vote);
+            let voters = cluster.settings.nodes;
+            let mut disk = preset(voters, log, *round, *vote);
+            disk.log.joined = joined.map(|round| named(voters, round)).unwrap_or_default();
             cluster.preset(id, disk);
         }
         _ => {}
@@ -381,18 +388,22 @@ fn operator<D: Dialect>(cluster: &mut Cluster<D>, verb: &Verb) -> Result<(), Fai
     Ok(())
 }
 
+/// A round's made-up leader.
+fn named(voters: u64, round: u64) -> Ballot {
+    Ballot { round, node: NodeId(1 + round % voters) }
+}
+
 /// A disk with a log of entries of these rounds. A round belongs to the same made-up leader everywhere, and
 /// an entry's content follows from its place, so that two presets agree with each other.
 fn preset(voters: u64, rounds: &[u64], round: Option<u64>, vote: Option<u64>) -> Disk {
     let entry = |(index, &round): (u64, &u64)| {
-        let ballot = Ballot { round, node: NodeId(1 + round % voters) };
-        let id = LogId { ballot, index: Index(index) };
+        let id = LogId { ballot: named(voters, round), index: Index(index) };
         Entry { id, kind: EntryKind::Command, data: format!("t{round}i{index}").into() }
     };
     let entries = (1..).zip(rounds).map(entry).collect();
     let last = rounds.last().copied().unwrap_or(0);
     let promised = Ballot { round: round.unwrap_or(last), node: NodeId(vote.unwrap_or(0)) };
-    Disk { log: LogView { promised, base: LogId::default(), entries }, ..Disk::default() }
+    Disk { log: LogView { promised, entries, ..LogView::default() }, ..Disk::default() }
 }
 
 fn looks<D: Dialect>(cluster: &mut Cluster<D>, verb: &Verb) -> Result<(), Failure> {

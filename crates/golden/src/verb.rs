@@ -58,6 +58,9 @@ pub enum Verb {
         /// Whom the promise names.
         #[arg(key)]
         vote: Option<u64>,
+        /// The round of the leader whose history was taken over (Zab's currentEpoch).
+        #[arg(key)]
+        joined: Option<u64>,
     },
     /// Restart a node whose disk promises this round, and is else as it was.
     Promise(u64, u64),

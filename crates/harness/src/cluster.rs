@@ -27,7 +27,8 @@ impl Setup {
     /// This many members of this binary.
     pub fn new(binary: impl Into<PathBuf>, members: usize) -> Setup {
         // Small log segments: a test needs little, and has them preallocated three times.
-        let flags = vec!["--wal-segment-bytes=8388608".into(), "--log-format=console".into()];
+        let mut flags = vec!["--wal-segment-bytes=8388608".into(), "--log-format=console".into()];
+        flags.extend(crate::protocol_flag());
         Setup { binary: binary.into(), members, flags, proxied: false }
     }
 
@@ -35,6 +36,11 @@ impl Setup {
     pub fn proxied(mut self) -> Setup {
         self.proxied = true;
         self
+    }
+
+    /// Running this protocol.
+    pub fn protocol(self, protocol: &str) -> Setup {
+        self.flag(&format!("--protocol={protocol}"))
     }
 
     /// With one more flag.

@@ -67,6 +67,8 @@ pub struct Options {
     pub keys: u64,
     /// Decides which bits, as far as the files are alike.
     pub seed: u64,
+    /// Further flags for the members.
+    pub flags: Vec<String>,
 }
 
 /// Flips bits of a member of a new cluster.
@@ -120,6 +122,7 @@ impl Field {
         setup.flags.retain(|flag| !flag.starts_with("--wal-segment-bytes"));
         let small = ["--wal-segment-bytes=262144", "--max-request-bytes=65536", "--snapshot-count=2000"];
         setup.flags.extend(small.map(String::from));
+        setup.flags.extend(options.flags.iter().cloned());
         let cluster = Cluster::start(setup);
         Field {
             runtime: Runtime::new().expect("a runtime"),

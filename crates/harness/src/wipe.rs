@@ -41,7 +41,7 @@ pub fn run(cluster: &mut Cluster, rounds: usize, keys: u64) -> Result<Vec<Durati
         // At once, before it can have been made a voter.
         cluster.kill(lost);
         cluster.restart(lost);
-        runtime.block_on(all_vote(cluster, without)).map_err(|why| format!("round {round}: {why}"))?;
+        runtime.block_on(all_vote(cluster, without, lost)).map_err(|why| format!("round {round}: {why}"))?;
         // Now its vote and its acknowledgements have to count.
         cluster.kill(without);
         let leader = runtime.block_on(cluster.leader());
@@ -77,17 +77,24 @@ async fn write(cluster: &Cluster, at: usize, prefix: &str, keys: u64) -> Result<
     Ok(())
 }
 
-/// Waits until the members are as many as before and none is a learner.
-async fn all_vote(cluster: &Cluster, at: usize) -> Result<(), String> {
+/// Waits until the members are as many as before and none is a learner, and until somebody says that the one that was lost
+/// votes: the list says what ought to be, and while a change is under way the members before it are needed as well.
+async fn all_vote(cluster: &Cluster, at: usize, lost: usize) -> Result<(), String> {
     let begun = Instant::now();
+    let status = raw::status(&cluster.endpoint(lost)).await;
+    let id = status.and_then(|status| status.header).map_or(0, |header| header.member_id);
+    let votes = format!("member {id:x}, which came back after a lost disk, votes again");
     loop {
+        // A leader that was replaced meanwhile has not said it; then it has had time enough.
+        let said =
+            (0..cluster.len()).any(|at| cluster.log(at).contains(&votes)) || begun.elapsed() > BOUND / 4;
         let mut member = raw::at(&cluster.endpoint(at));
         let asked = member.cluster.member_list(pb::MemberListRequest { linearizable: true });
         let list = match tokio::time::timeout(BOUND, asked).await {
             Ok(Ok(answer)) => answer.into_inner().members,
             _ => Vec::new(),
         };
-        if list.len() == cluster.len() && list.iter().all(|member| !member.is_learner) {
+        if said && list.len() == cluster.len() && list.iter().all(|member| !member.is_learner) {
             return Ok(());
         }
         if begun.elapsed() > BOUND {

@@ -229,8 +229,10 @@ pub struct Status {
     pub commit: Index,
     /// The membership in force, committed or not.
     pub membership: Membership,
-    /// The last entry it is known to have held; after `last` while it lacks what was damaged on its disk.
+    /// The last entry it is known to have held; after `last` while it lacks what was damaged at the end of its log.
     pub held: LogId,
+    /// It lacks entries that its disk has lost, and abstains until they have come back.
+    pub repairing: bool,
     /// The peers' progress, when it leads.
     pub peers: Vec<PeerStatus>,
 }
@@ -239,6 +241,15 @@ pub struct Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation(pub &'static str);
 
+/// What observers of a protocol must know of it. Hosts need not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Slots may be filled out of order and an entry's ballot is rewritten in place (Paxos). Then logs have holes, the same
+    /// entry has different ballots at different replicas, and a round may have several leaders, each with a ballot of its
+    /// own. Where not, an entry's name determines its content and all that precedes it, and a round has one leader.
+    pub sparse_log: bool,
+}
+
 /// A consensus protocol as a value.
 pub trait Consensus: Sized {
     /// What its nodes say to each other.
@@ -246,6 +257,9 @@ pub trait Consensus: Sized {
 
     /// Its name: on disk and in handshakes, so that two protocols never meet in one group.
     const NAME: &'static str;
+
+    /// In what it differs from the others, for observers that compare replicas.
+    const CAPS: Caps;
 
     /// Start from what is on disk. The seed must differ between the lives of a replica.
     fn recover(config: Config, durable: Recovered, random: Random) -> Self;

@@ -34,19 +34,28 @@ pub struct Entry {
 /// durable in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteOp {
-    /// What was promised to whom. Raft: (term, vote), node 0 when no vote was given in that term.
+    /// What was promised to whom, and whose history was taken over.
     Meta {
-        /// The promise.
+        /// The promise. Raft: (term, vote), node 0 when no vote was given in that term. Paxos: the greatest ballot
+        /// promised. Zab: acceptedEpoch.
         promised: Ballot,
+        /// Zab: currentEpoch, that of the leader with whom the log was last synchronised. Elsewhere nothing.
+        joined: Ballot,
     },
-    /// Entries, dense and ascending; whatever the log holds from the first one's index on is replaced.
+    /// Entries, dense and ascending; whatever the log holds from the first one's index on is replaced. The log of a
+    /// replica is written by `Append` and `Truncate`, or by `Put`, never by both.
     Append(Vec<Entry>),
+    /// Whatever the log holds after this index is gone.
+    Truncate(Index),
+    /// Entries, ascending, not necessarily dense: each replaces what its own slot held, and nothing else. Slots that
+    /// were never put are holes.
+    Put(Vec<Entry>),
     /// The state machine now stands at `id` by a snapshot; the log before and after is gone.
     Reset {
         /// The last entry the snapshot covers.
         id: LogId,
     },
-    /// Entries up to and including `id` are no longer needed.
+    /// Entries up to and including `id` are no longer needed, whether the log holds them or not; those after it stay.
     Purge {
         /// The last of them.
         id: LogId,
@@ -58,9 +67,11 @@ pub enum WriteOp {
 pub struct Recovered {
     /// The last promise.
     pub promised: Ballot,
+    /// Whose history was taken over.
+    pub joined: Ballot,
     /// The entry before the first of `entries`: the last one purged or covered by a snapshot.
     pub base: LogId,
-    /// The log, dense, from `base.index + 1`.
+    /// The log, ascending, after `base.index`; dense unless it was written by [`WriteOp::Put`].
     pub entries: Vec<Entry>,
     /// What the state machine holds already; at or after `base`, and possibly after the last entry (a
     /// checkpoint may be durable before the log that led to it).
@@ -69,7 +80,10 @@ pub struct Recovered {
     pub membership: Membership,
     /// The last entry the log is known to have held durably, by (round, index). Where that is after the last of
     /// `entries`, what lies between is damaged: it must come from the peers, and until it has the replica does not
-    /// campaign and compares candidates with this entry, for others may count on its copy.
+    /// campaign and compares candidates with this entry, for others may count on its copy. Of a log written by
+    /// [`WriteOp::Put`]: nothing, unless damage was found in it once; then the greatest ballot and, apart from that, the greatest
+    /// index it had held by then. Until every slot up to that index is chosen or accepted anew at that ballot or a
+    /// later one, the replica promises nothing.
     pub held: LogId,
 }
 
@@ -151,9 +165,10 @@ impl Decode for Entry {
 impl Encode for WriteOp {
     fn encode(&self, out: &mut Writer) {
         match self {
-            WriteOp::Meta { promised } => {
+            WriteOp::Meta { promised, joined } => {
                 out.u8(0);
                 promised.encode(out);
+                joined.encode(out);
             }
             WriteOp::Append(entries) => {
                 out.u8(1);
@@ -167,6 +182,14 @@ impl Encode for WriteOp {
                 out.u8(3);
                 id.encode(out);
             }
+            WriteOp::Truncate(index) => {
+                out.u8(4);
+                index.encode(out);
+            }
+            WriteOp::Put(entries) => {
+                out.u8(5);
+                out.list(entries);
+            }
         }
     }
 }
@@ -174,10 +197,12 @@ impl Encode for WriteOp {
 impl Decode for WriteOp {
     fn decode(input: &mut Reader) -> Result<Self, Malformed> {
         Ok(match input.u8()? {
-            0 => WriteOp::Meta { promised: Ballot::decode(input)? },
+            0 => WriteOp::Meta { promised: Ballot::decode(input)?, joined: Ballot::decode(input)? },
             1 => WriteOp::Append(input.list()?),
             2 => WriteOp::Reset { id: LogId::decode(input)? },
             3 => WriteOp::Purge { id: LogId::decode(input)? },
+            4 => WriteOp::Truncate(Index::decode(input)?),
+            5 => WriteOp::Put(input.list()?),
             _ => return Err(Malformed("write op")),
         })
     }

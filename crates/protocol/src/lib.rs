@@ -15,15 +15,17 @@ pub mod codec;
 pub mod contract;
 mod entry;
 mod ids;
+pub mod lease;
 mod log;
 mod membership;
 mod outbox;
 mod progress;
 mod quorum;
 mod random;
+pub mod reads;
 
 pub use contract::{
-    Config, Consensus, DropReason, Effect, Effects, Event, PeerStatus, Role, Status, Violation,
+    Caps, Config, Consensus, DropReason, Effect, Effects, Event, PeerStatus, Role, Status, Violation,
 };
 pub use entry::{Entry, EntryKind, Recovered, WriteOp};
 pub use ids::{Ballot, Index, LogId, NodeId, ReadId, Seq};

@@ -30,6 +30,10 @@ pub struct Membership {
     /// The voters of the configuration being left; empty unless joint.
     outgoing: Voters,
     learners: BTreeSet<NodeId>,
+    /// How many voters accept a value; 0 for a majority, which is all that Raft and Zab know.
+    write_quorum: u32,
+    /// The same of the configuration being left.
+    outgoing_write_quorum: u32,
 }
 
 impl Membership {
@@ -37,17 +41,32 @@ impl Membership {
     pub fn new(voters: impl IntoIterator<Item = NodeId>, learners: impl IntoIterator<Item = NodeId>) -> Self {
         let voters = Voters::new(voters.into_iter().collect());
         let learners = learners.into_iter().filter(|node| !voters.contains(*node)).collect();
-        Membership { voters, outgoing: Voters::default(), learners }
+        Membership { voters, learners, ..Membership::default() }
+    }
+
+    /// The same, with so many voters to accept a value, and as many to elect a leader as are then needed; 0 for a
+    /// majority of both.
+    pub fn with_write_quorum(self, write_quorum: u32) -> Self {
+        Membership { write_quorum, ..self }
+    }
+
+    /// How many voters accept a value; 0 for a majority.
+    pub fn write_quorum(&self) -> u32 {
+        self.write_quorum
     }
 
     /// The membership on the way from this settled one to `target`.
     pub fn towards(&self, target: &Membership) -> Membership {
-        Membership { outgoing: self.voters.clone(), ..target.clone() }
+        Membership {
+            outgoing: self.voters.clone(),
+            outgoing_write_quorum: self.write_quorum,
+            ..target.clone()
+        }
     }
 
     /// The membership that a joint one is on the way to.
     pub fn settled(&self) -> Membership {
-        Membership { outgoing: Voters::default(), ..self.clone() }
+        Membership { outgoing: Voters::default(), outgoing_write_quorum: 0, ..self.clone() }
     }
 
     /// Whether two configurations must agree.
@@ -96,6 +115,20 @@ impl Membership {
         self.voters.any_quorum(&holds) && (self.outgoing.is_empty() || self.outgoing.any_quorum(&holds))
     }
 
+    /// Whether those for which `holds` may choose a value: enough of each configuration.
+    pub fn chooses(&self, holds: impl Fn(NodeId) -> bool) -> bool {
+        let enough = |voters: &Voters, write| voters.any_of(voters.write_quorum(write), &holds);
+        enough(&self.voters, self.write_quorum)
+            && (self.outgoing.is_empty() || enough(&self.outgoing, self.outgoing_write_quorum))
+    }
+
+    /// Whether those for which `holds` may elect a leader: in each configuration they meet everybody who may choose.
+    pub fn elects(&self, holds: impl Fn(NodeId) -> bool) -> bool {
+        let enough = |voters: &Voters, write| voters.any_of(voters.election_quorum(write), &holds);
+        enough(&self.voters, self.write_quorum)
+            && (self.outgoing.is_empty() || enough(&self.outgoing, self.outgoing_write_quorum))
+    }
+
     /// The largest value that a quorum of each configuration has reached; nothing if nobody votes.
     pub fn reached<T: Ord>(&self, value: impl Fn(NodeId) -> T) -> Option<T> {
         let new = self.voters.reached(&value)?;
@@ -127,6 +160,8 @@ impl Encode for Membership {
         out.list(self.outgoing.nodes());
         let learners: Vec<NodeId> = self.learners.iter().copied().collect();
         out.list(&learners);
+        out.u32(self.write_quorum);
+        out.u32(self.outgoing_write_quorum);
     }
 }
 
@@ -136,9 +171,10 @@ impl Decode for Membership {
         let outgoing = Voters::new(input.list()?);
         let learners: Vec<NodeId> = input.list()?;
         let learners: BTreeSet<NodeId> = learners.into_iter().collect();
+        let (write_quorum, outgoing_write_quorum) = (input.u32()?, input.u32()?);
         match learners.iter().any(|node| voters.contains(*node)) {
             true => Err(Malformed("membership: a voter is a learner")),
-            false => Ok(Membership { voters, outgoing, learners }),
+            false => Ok(Membership { voters, outgoing, learners, write_quorum, outgoing_write_quorum }),
         }
     }
 }
@@ -230,6 +266,26 @@ mod tests {
         assert_eq!(joint.reached(|node| node.0), Some(2), "3 and 2 of the old, 5 and 4 of the new");
         assert_eq!(joint.settled().nodes().into_iter().collect::<Vec<_>>(), nodes(&[1, 3, 4, 5]));
         assert_eq!(Membership::from_bytes(joint.to_bytes()), Ok(joint));
+    }
+
+    /// Whoever elects meets whoever chose, also across a change of the membership and of the quorums.
+    #[test]
+    fn who_elects_meets_who_chose() {
+        let group = nodes(&[1, 2, 3, 4, 5]);
+        let within = |set: u32| move |node: NodeId| set >> (node.0 - 1) & 1 == 1;
+        for (before, after) in (0..=6).flat_map(|before| (0..=6).map(move |after| (before, after))) {
+            let old = Membership::new(group[..3].to_vec(), []).with_write_quorum(before);
+            let new = Membership::new(group.clone(), []).with_write_quorum(after);
+            let joint = old.towards(&new);
+            for (a, b) in [(&old, &old), (&old, &joint), (&joint, &old), (&joint, &new), (&new, &joint)] {
+                assert!(a.chooses(|_| true) && a.elects(|_| true));
+                let chose = (0..32).find(|&set| a.chooses(within(set)) && b.elects(within(!set)));
+                assert_eq!(chose, None, "these choose under {a:?}, the others elect under {b:?}");
+            }
+        }
+        let two_of_five = Membership::new(group, []).with_write_quorum(2);
+        assert!(two_of_five.chooses(|node| node.0 <= 2) && !two_of_five.chooses(|node| node.0 == 1));
+        assert!(two_of_five.elects(|node| node.0 <= 4) && !two_of_five.elects(|node| node.0 <= 3));
     }
 
     #[test]

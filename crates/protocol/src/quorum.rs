@@ -41,7 +41,29 @@ impl Voters {
 
     /// Whether those for which `holds` make a quorum.
     pub fn any_quorum(&self, holds: impl Fn(NodeId) -> bool) -> bool {
-        self.0.iter().filter(|&&node| holds(node)).count() >= self.quorum()
+        self.any_of(self.quorum(), holds)
+    }
+
+    /// How many accept a value, where as many as `write` were agreed on for that (0: a majority); no more than there are.
+    pub fn write_quorum(&self, write: u32) -> usize {
+        match write {
+            0 => self.quorum(),
+            _ => (write as usize).min(self.0.len().max(1)),
+        }
+    }
+
+    /// How many elect a leader, so that they meet every set that can have accepted a value (Howard, Malkhi and
+    /// Spiegelman, "Flexible Paxos", 2016: two elections need not meet each other). A majority if that is what accepts.
+    pub fn election_quorum(&self, write: u32) -> usize {
+        match write {
+            0 => self.quorum(),
+            _ => self.0.len() + 1 - self.write_quorum(write).min(self.0.len()),
+        }
+    }
+
+    /// Whether at least `count` voters are among those for which `holds`.
+    pub fn any_of(&self, count: usize, holds: impl Fn(NodeId) -> bool) -> bool {
+        self.0.iter().filter(|&&node| holds(node)).count() >= count
     }
 
     /// The largest value that a quorum has reached; nothing if nobody votes.

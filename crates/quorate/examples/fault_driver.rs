@@ -8,8 +8,8 @@
 //! target/release/examples/fault_driver wipe   [--rounds 6] [--keys 4000]
 //! ```
 //!
-//! All take `--binary PATH`; the default is the one built along with this. `storm` and `outage` take `--serve FLAG`,
-//! any number of times: a flag for the members, such as `--serve --read-lease-drift-percent=10`. See `docs/checking.md`, "Real
+//! All take `--binary PATH`; the default is the one built along with this; `--protocol NAME`; and `--serve FLAG`, any
+//! number of times: a flag for the members, such as `--serve --read-lease-drift-percent=10`. See `docs/checking.md`, "Real
 //! processes", and the modules of `quorate_harness` that carry the names of the commands.
 
 use std::collections::BTreeMap;
@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 
 use quorate_harness::{Cluster, Setup, outage, rot, storm, wipe};
 
-const USAGE: &str =
-    "usage: fault_driver storm|outage|rot|wipe [--binary PATH] [--serve FLAG ...] [--NAME NUMBER ...]";
+const USAGE: &str = "usage: fault_driver storm|outage|rot|wipe [--binary PATH] [--protocol NAME] [--serve FLAG ...] [--NAME NUMBER ...]";
 
 /// What the command line says.
 struct Words {
@@ -40,12 +39,18 @@ impl Words {
                 parsed.binary = value.into();
             } else if name == "serve" {
                 parsed.serve.push(value);
+            } else if name == "protocol" {
+                parsed.serve.push(format!("--protocol={value}"));
             } else {
                 let name = known.iter().find(|other| **other == name)?;
                 parsed.numbers.insert((*name).to_owned(), value.parse().ok()?);
             }
         }
         Some(parsed)
+    }
+
+    fn setup(&self) -> Setup {
+        self.serve.iter().fold(Setup::new(&self.binary, 3), |setup, flag| setup.flag(flag))
     }
 
     fn number(&self, name: &str, usual: u64) -> u64 {
@@ -72,7 +77,7 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    println!("{name}: three members of {}", words.binary.display());
+    println!("{name}: three members of {} {}", words.binary.display(), words.serve.join(" "));
     match run(&words) {
         true => {
             println!("every promise was kept");
@@ -112,9 +117,7 @@ fn outage(words: &Words) -> bool {
         if rounds == 0 {
             continue;
         }
-        let mut setup = Setup::new(&words.binary, 3);
-        setup.flags.extend(words.serve.iter().cloned());
-        let mut cluster = Cluster::start(setup);
+        let mut cluster = Cluster::start(words.setup());
         let outages = outage::measure(&mut cluster, how, rounds as usize, words.number("seed", 1));
         println!("{outages}");
         // A member that is merely silent is waited for: only the kill has a bound.
@@ -137,6 +140,7 @@ fn rot(words: &Words) -> bool {
                 flips: (flips / jobs + u64::from(job < flips % jobs)) as usize,
                 keys: words.number("keys", 20_000),
                 seed: words.number("seed", 1) + (job << 32),
+                flags: words.serve.clone(),
             };
             rot::run(&options, &|flip, verdict| {
                 if !verdict.good() {
@@ -153,7 +157,7 @@ fn rot(words: &Words) -> bool {
 }
 
 fn wipe(words: &Words) -> bool {
-    let mut cluster = Cluster::start(Setup::new(&words.binary, 3));
+    let mut cluster = Cluster::start(words.setup());
     match wipe::run(&mut cluster, words.number("rounds", 6) as usize, words.number("keys", 4_000)) {
         Ok(took) => {
             println!("whole again after {took:?}");

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use quorate_server::Node;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use quorate_server::config::{Config, LogFormat, LogLevel, Url};
+use quorate_server::{Node, Protocol};
 
 use crate::ending::{End, Endings};
 use crate::flags::LogTarget;
@@ -31,6 +32,16 @@ pub(crate) struct Dev {
     /// How many nodes
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: u16,
+    /// The consensus protocol
+    #[arg(
+        long,
+        default_value_t,
+        value_parser = PossibleValuesParser::new(Protocol::NAMES).try_map(|name| name.parse::<Protocol>())
+    )]
+    protocol: Protocol,
+    /// How many nodes must hold a write, where the protocol leaves the choice [default: a majority]
+    #[arg(long)]
+    write_quorum: Option<u32>,
     /// Client port of the first node; the others follow in steps of 10, peer ports are one above
     #[arg(long, default_value_t = DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..=65_400))]
     client_port: u16,
@@ -96,8 +107,10 @@ pub(crate) fn main(dev: &Dev) -> u8 {
 
 fn run(dev: &Dev, home: &Home) -> Result<(), String> {
     let endings = Endings::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
+    let configs = dev.configs(home.path());
+    configs.iter().try_for_each(Config::validate).map_err(|error| error.to_string())?;
     let mut nodes: Vec<(Config, Node)> = Vec::new();
-    for config in dev.configs(home.path()) {
+    for config in configs {
         match Node::start(config.clone()) {
             Ok(node) => {
                 let watched = endings.watch(&config.name, &node);
@@ -178,6 +191,8 @@ impl Dev {
                 initial_advertise_peer_urls: vec![peer(at)],
                 initial_cluster: cluster.clone(),
                 initial_cluster_token: "quorate-dev".into(),
+                protocol: self.protocol,
+                write_quorum: self.write_quorum,
                 // Several nodes share a disk here, and little is written: smaller files do.
                 wal_segment_bytes: 16 << 20,
                 ..Config::default()
@@ -236,7 +251,14 @@ mod tests {
     use super::*;
 
     fn dev(nodes: u16, client_port: u16) -> Dev {
-        Dev { nodes, client_port, data_dir: None, log_level: Level::Warn }
+        Dev {
+            nodes,
+            protocol: Protocol::default(),
+            write_quorum: None,
+            client_port,
+            data_dir: None,
+            log_level: Level::Warn,
+        }
     }
 
     #[test]

@@ -14,7 +14,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::time::Instant;
 
-use quorate_sim::{CLASSES, Failure, Group, KNOBS, Moment, Options, Plant, Recorder, Report, explore, run};
+use quorate_sim::{
+    CLASSES, Failure, Group, KNOBS, Moment, Options, Plant, Protocol, Recorder, Report, explore, run,
+};
 
 pub(crate) use args::SimArgs;
 use progress::Progress;
@@ -26,24 +28,35 @@ pub(crate) fn main(args: &SimArgs) -> u8 {
         let _ = io::stdout().write_all(list.as_bytes());
         return 0;
     }
-    let options = match args.options() {
-        Ok(options) => options,
+    let worlds = match args.worlds() {
+        Ok(worlds) => worlds,
         Err(mistake) => {
             eprintln!("quorate sim: {mistake}");
             return 2;
         }
     };
-    match args.seed {
-        _ if args.hashes => hashes(args, options),
-        Some(_) => one(args, &options),
-        None => many(args, options),
-    }
+    let several = worlds.len() > 1;
+    let code = |options: Options| {
+        if several && !args.hashes {
+            println!("{:<24} {:>14}", "protocol", options.protocol.name());
+        }
+        match args.seed {
+            _ if args.hashes => hashes(args, options),
+            Some(_) => one(args, &options),
+            None => many(args, options),
+        }
+    };
+    worlds.into_iter().map(code).max().unwrap_or(0)
 }
 
-/// The bugs, a line for each.
-fn plants() -> String {
-    let line = |plant: Plant| format!("{:<28} {:<60} {}\n", plant.name(), plant.origin(), plant.breaks());
-    Plant::ALL.into_iter().map(line).collect()
+/// The bugs that these protocols can have, a line for each.
+fn plants(protocols: &[Protocol]) -> String {
+    let line = |plant: &Plant| {
+        let protocols = args::names(plant.protocols());
+        format!("{:<30} {protocols:<17} {:<66} {}\n", plant.name(), plant.origin(), plant.breaks())
+    };
+    let wanted = |plant: &&Plant| plant.protocols().iter().any(|protocol| protocols.contains(protocol));
+    Plant::ALL.iter().filter(wanted).map(line).collect()
 }
 
 /// The classes of faults, by groups.
@@ -179,6 +192,7 @@ mod tests {
             "sim --seed 7 --verbose --nodes 5 --trace f --protocol raft",
             "sim --seed 7 --set load.clients=1 --deeds a1,s2-4",
             "sim --hashes --seeds 5",
+            "sim --protocol all --seeds 5",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }
@@ -200,13 +214,16 @@ mod tests {
     #[test]
     fn a_caught_bug_is_a_failure_and_an_unknown_one_a_mistake() {
         assert_eq!(main(&args("sim --seed 0")), 0);
+        assert_eq!(main(&args("sim --seed 3 --protocol all")), 0);
         assert_eq!(main(&args("sim --seeds 20 --plant watch-resumes-one-late --shrink 0")), 1);
         for (line, code) in [
             ("sim --plant list", 0),
             ("sim --faults list", 0),
             ("sim --set list", 0),
             ("sim --plant no-such-bug", 2),
-            ("sim --protocol zab", 2),
+            ("sim --protocol chain", 2),
+            ("sim --protocol paxos --plant vote-without-log-check", 2),
+            ("sim --protocol all --plant no-such-bug", 2),
             ("sim --faults gremlins", 2),
             ("sim --set load.clerks=1", 2),
             ("sim --seed 1 --trace /no/such/directory/file", 2),
@@ -217,18 +234,33 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_thing_and_the_remedy() {
-        let mistake = |line: &str| args(line).options().expect_err(line).to_string();
+        let mistake = |line: &str| args(line).worlds().expect_err(line).to_string();
         assert_eq!(
             mistake("sim --plant nought"),
             "no bug is called \"nought\": see quorate sim --plant list"
         );
-        assert_eq!(mistake("sim --protocol zab"), "no world runs the protocol \"zab\": choose one of raft");
+        let unknown = mistake("sim --protocol chain");
+        assert_eq!(unknown, "no world runs the protocol \"chain\": choose one of raft, paxos, zab, or all");
+        let foreign = mistake("sim --protocol zab --plant largest-value");
+        assert_eq!(foreign, "the bug largest-value is one of paxos, not of zab: add --protocol paxos");
         assert!(mistake("sim --seed 1 --deeds all").contains("write a3 or s12"));
+    }
+
+    #[test]
+    fn all_protocols_are_those_that_can_have_the_bug() {
+        let protocols = |line: &str| {
+            let worlds = args(line).worlds().expect(line);
+            worlds.iter().map(|options| options.protocol.name()).collect::<Vec<_>>()
+        };
+        assert_eq!(protocols("sim --protocol all"), ["raft", "paxos", "zab"]);
+        assert_eq!(protocols("sim --protocol all --plant forget-promise-on-restart"), ["paxos", "zab"]);
     }
 
     #[test]
     fn lists_have_a_line_for_each() {
         assert_eq!(args("sim --plant list").list().expect("a list").lines().count(), Plant::ALL.len());
+        let of_zab = args("sim --protocol zab --plant list").list().expect("a list");
+        assert!(of_zab.contains("hole-closed") && !of_zab.contains("largest-value"));
         let faults = args("sim --faults list").list().expect("a list");
         assert_eq!(faults.lines().count(), 2 + Group::ALL.len() + CLASSES.len());
         let numbers = args("sim --seed 3 --set list").list().expect("a list");
@@ -238,8 +270,8 @@ mod tests {
 
     #[test]
     fn what_a_failure_prints_is_read_back() {
-        let line = "sim --seed 5 --nodes 3 --plant ack-before-fsync --faults loss --set load.keys=1,roll=2 --deeds a2";
-        let options = args(line).options().expect("options");
+        let line = "sim --seed 5 --protocol paxos --nodes 3 --plant ack-before-fsync --faults loss --set load.keys=1,roll=2 --deeds a2";
+        let options = args(line).worlds().expect("options").remove(0);
         assert_eq!(options.command(), format!("cargo run --release -- {line}"));
     }
 

@@ -1,19 +1,23 @@
-//! `quorate sim`, with the two verbs below it: `figures` measures the papers' figures, `search` searches
-//! small worlds exhaustively. Without one of them it runs seeded worlds ([`crate::sim`]).
+//! `quorate sim`, with the verbs below it: `figures` measures the papers' figures, `compare` the protocols side by
+//! side, `search` searches small worlds exhaustively. Without one of them it runs seeded worlds ([`crate::sim`]).
 //!
 //! What is measured or found goes to standard output; what tells a person how far it is, to standard error.
 //! The exit code is 0 if all is as it should be, 1 if a figure disagrees or something wrong is found, and 2
 //! if the command line or a file was the trouble.
+
+mod compare;
+mod processes;
 
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
-use quorate_figures::{Effort, Report, measure};
-use quorate_search::{Bounds, Plant, Scenario};
+use quorate_figures::{Drawing, Effort, measure};
+use quorate_search::{Bounds, Plant, Scenario, Searched};
 
 use crate::sim::{self, SimArgs};
+use compare::Compare;
 
 /// Run seeded worlds in which networks, disks, clocks and processes fail, and check what the cluster promises
 #[derive(Debug, Clone, Args)]
@@ -28,6 +32,7 @@ pub(crate) struct Sim {
 #[derive(Debug, Clone, Subcommand)]
 enum Other {
     Figures(Figures),
+    Compare(Compare),
     Search(Search),
 }
 
@@ -45,15 +50,18 @@ struct Figures {
 /// Search small worlds exhaustively; all the small ones if none is named
 #[derive(Debug, Clone, Args)]
 struct Search {
+    /// Search this protocol's core [default: all of them]
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
     /// Search this one; "list" names them
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
     /// Put this bug in, to see it found; "list" names them
     #[arg(long, value_name = "BUG")]
     plant: Option<String>,
-    /// Stop after so many states
-    #[arg(long, default_value_t = 80_000_000)]
-    states: usize,
+    /// Stop after so many states [default: as many as the protocol needs, or bears]
+    #[arg(long)]
+    states: Option<usize>,
 }
 
 /// Runs the verb; the exit code.
@@ -61,30 +69,41 @@ pub(crate) fn main(args: &Sim) -> u8 {
     match &args.other {
         None => sim::main(&args.worlds),
         Some(Other::Figures(figures)) => figures.run(),
+        Some(Other::Compare(compare)) => compare.run(),
         Some(Other::Search(search)) => search.run(),
     }
 }
 
 impl Figures {
     fn run(&self) -> u8 {
-        let effort = if self.brief { Effort::Brief } else { Effort::Full };
-        let report = measure(effort, |name| eprintln!("{name}"));
+        let report = measure(effort(self.brief), |name| eprintln!("{name}"));
         print!("{report}");
-        if let Some(Err((path, error))) = self.out.as_deref().map(|out| write(&report, out)) {
-            eprintln!("quorate sim figures: cannot write {}: {error}", path.display());
-            return 2;
+        match write("figures", &report.drawings, self.out.as_deref()) {
+            true => u8::from(!self.brief && !report.agrees()),
+            false => 2,
         }
-        u8::from(!self.brief && !report.agrees())
     }
 }
 
-fn write(report: &Report, out: &Path) -> Result<(), (PathBuf, std::io::Error)> {
-    std::fs::create_dir_all(out).map_err(|error| (out.to_path_buf(), error))?;
-    for drawing in &report.drawings {
-        let path = out.join(drawing.file);
-        std::fs::write(&path, &drawing.svg).map_err(|error| (path, error))?;
+fn effort(brief: bool) -> Effort {
+    if brief { Effort::Brief } else { Effort::Full }
+}
+
+/// Write the charts, if somewhere is named; answers whether that went well, and says if not.
+fn write(verb: &str, drawings: &[Drawing], out: Option<&Path>) -> bool {
+    let Some(out) = out else { return true };
+    let write = || {
+        std::fs::create_dir_all(out).map_err(|error| (out.to_path_buf(), error))?;
+        drawings.iter().try_for_each(|drawing| {
+            let path = out.join(drawing.file);
+            std::fs::write(&path, &drawing.svg).map_err(|error| (path, error))
+        })
+    };
+    let written: Result<(), (PathBuf, std::io::Error)> = write();
+    if let Err((path, error)) = &written {
+        eprintln!("quorate sim {verb}: cannot write {}: {error}", path.display());
     }
-    Ok(())
+    written.is_ok()
 }
 
 impl Search {
@@ -94,27 +113,54 @@ impl Search {
             list();
             return 0;
         }
-        let plant = match self.plant.as_deref().map(|name| (name, Plant::named(name))) {
+        let protocols = match self.protocol.as_deref().map(|name| (name, Searched::named(name))) {
+            // A bug belongs to some protocol; the first that knows it will do.
+            None => match &self.plant {
+                Some(bug) => {
+                    Searched::ALL.into_iter().filter(|one| one.plant(bug).is_some()).take(1).collect()
+                }
+                None => Searched::ALL.to_vec(),
+            },
+            Some((_, Some(protocol))) => vec![protocol],
+            Some((name, None)) => return unknown("protocol", name),
+        };
+        let mut searches = Vec::new();
+        for protocol in protocols {
+            match self.scenarios(&protocol) {
+                Ok(scenarios) => searches.extend(scenarios.into_iter().map(|one| (protocol, one))),
+                Err(code) => return code,
+            }
+        }
+        if let (Some(bug), true) = (&self.plant, searches.is_empty()) {
+            return unknown("bug", bug);
+        }
+        println!(
+            "| protocol | scenario | states | steps | depth | complete | seconds |\n|---|---|---|---|---|---|---|"
+        );
+        searches
+            .iter()
+            .fold(0, |code, (protocol, (scenario, plant))| code | self.search(protocol, scenario, *plant))
+    }
+
+    /// What to search of a protocol: what is named, where a bug does harm, or all that is small.
+    fn scenarios(&self, protocol: &Searched) -> Result<Vec<(Scenario, Option<Plant>)>, u8> {
+        let plant = match self.plant.as_deref().map(|name| (name, protocol.plant(name))) {
             None => None,
             Some((_, Some(plant))) => Some(plant),
-            Some((name, None)) => return unknown("bug", name),
+            Some((name, None)) => return Err(unknown("bug", name)),
         };
-        let name = self.scenario.as_deref().or(plant.map(Plant::scenario));
-        let scenarios: Vec<Scenario> = match name.map(|name| (name, Scenario::named(name))) {
-            None => Scenario::ALL.into_iter().filter(|scenario| !scenario.large).collect(),
-            Some((_, Some(scenario))) => vec![scenario],
-            Some((name, None)) => return unknown("scenario", name),
-        };
-        println!("| scenario | states | steps | depth | complete | seconds |\n|---|---|---|---|---|---|");
-        scenarios.iter().fold(0, |code, scenario| code | self.search(scenario, plant))
+        let name = self.scenario.as_deref().or(plant.map(|plant| plant.scenario));
+        let names = name.map_or(protocol.small.to_vec(), |name| vec![name]);
+        let named = |name: &str| Scenario::named(name).ok_or_else(|| unknown("scenario", name));
+        names.into_iter().map(|name| Ok((named(name)?, plant))).collect()
     }
 
     /// One scenario; a line for the table, and what is wrong.
-    fn search(&self, scenario: &Scenario, plant: Option<Plant>) -> u8 {
+    fn search(&self, protocol: &Searched, scenario: &Scenario, plant: Option<Plant>) -> u8 {
         let began = Instant::now();
         let person = stderr().is_terminal();
-        let bounds = Bounds { states: self.states, depth: usize::MAX };
-        let outcome = quorate_search::run(scenario, plant, bounds, |depth, states| {
+        let bounds = Bounds { states: self.states.unwrap_or(protocol.states), depth: usize::MAX };
+        let outcome = protocol.run(scenario, plant, bounds, |depth, states| {
             if person {
                 eprint!("\r{}: {states} states, depth {depth}   ", scenario.name);
             }
@@ -124,7 +170,8 @@ impl Search {
         }
         let complete = if outcome.complete { "yes" } else { "no" };
         println!(
-            "| {} | {} | {} | {} | {complete} | {:.1} |",
+            "| {} | {} | {} | {} | {} | {complete} | {:.1} |",
+            protocol.name,
             scenario.name,
             outcome.states,
             outcome.steps,
@@ -143,12 +190,17 @@ impl Search {
 
 fn list() {
     for scenario in Scenario::ALL {
-        let large = if scenario.large { " (takes minutes)" } else { "" };
-        println!("{:<28} {}{large}", scenario.name, scenario.about);
+        println!("{:<28} {}", scenario.name, scenario.about);
     }
-    println!();
-    for plant in Plant::ALL {
-        println!("{:<28} found in {}", plant.name(), plant.scenario());
+    for protocol in Searched::ALL {
+        println!(
+            "\n{}: {} take seconds, the others minutes or more",
+            protocol.name,
+            protocol.small.join(", ")
+        );
+        for plant in protocol.plants {
+            println!("{:<28} found in {}", plant.name, plant.scenario);
+        }
     }
 }
 
@@ -174,7 +226,12 @@ mod tests {
 
     #[test]
     fn the_verbs_below_sim() {
-        for line in ["sim --seeds 3", "sim figures --out d", "sim search --scenario stale --states 9"] {
+        for line in [
+            "sim --seeds 3",
+            "sim figures --out d",
+            "sim compare --brief",
+            "sim search --scenario stale --states 9",
+        ] {
             assert!(parse(line).is_ok(), "{line}");
         }
         for line in ["sim --seeds 3 figures", "sim figure", "sim search --states x"] {
@@ -185,10 +242,11 @@ mod tests {
     #[test]
     fn what_is_found_is_a_failure_and_what_is_unknown_a_mistake() {
         let code = |line: &str| main(&parse(line).expect(line));
-        assert_eq!(code("sim search --scenario stale"), 0);
+        assert_eq!(code("sim search --protocol raft --scenario stale"), 0);
         assert_eq!(code("sim search --plant vote-twice"), 1);
         assert_eq!(code("sim search --plant list"), 0);
         assert_eq!(code("sim search --plant no-such-bug"), 2);
+        assert_eq!(code("sim search --protocol no-such-protocol"), 2);
         assert_eq!(code("sim search --scenario no-such-world"), 2);
     }
 }

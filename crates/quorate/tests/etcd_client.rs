@@ -18,10 +18,12 @@ struct Three {
     leader: usize,
 }
 
-async fn three() -> Three {
+async fn three(protocol: &str) -> Three {
     let cluster = tokio::task::block_in_place(|| {
         Cluster::start(
-            Setup::new(env!("CARGO_BIN_EXE_quorate"), 3).flag("--watch-progress-notify-interval=300ms"),
+            Setup::new(env!("CARGO_BIN_EXE_quorate"), 3)
+                .protocol(protocol)
+                .flag("--watch-progress-notify-interval=300ms"),
         )
     });
     let leader = cluster.leader().await;
@@ -43,9 +45,10 @@ const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted"
 const FUTURE: &str = "etcdserver: mvcc: required revision is a future revision";
 const NO_LEASE: &str = "etcdserver: requested lease not found";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_call_at_every_member() {
-    let Three { cluster, mut clients, leader } = three().await;
+quorate_harness::under_each_protocol!(async every_call_at_every_member);
+
+async fn every_call_at_every_member(protocol: &str) {
+    let Three { cluster, mut clients, leader } = three(protocol).await;
     for at in 0..3 {
         keys(&mut clients, at).await;
         transactions(&mut clients[at], at).await;

@@ -14,6 +14,11 @@ use quorate_harness::raw;
 use rustix::process::Signal;
 use tokio::task::block_in_place as blocking;
 
+quorate_harness::under_each_protocol!(
+    async a_leader_that_was_stopped_answers_no_read_by_a_lease_that_has_ended,
+    a_leader_that_ends_hands_over_and_tells_its_clients
+);
+
 const ALL: [usize; 3] = [0, 1, 2];
 
 fn put(value: &str) -> pb::PutRequest {
@@ -39,9 +44,8 @@ fn stopped(process: u32) {
 }
 
 /// A leader that slept through the end of its lease must notice before it answers what came meanwhile.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_was_stopped_answers_no_read_by_a_lease_that_has_ended() {
-    let mut lab = blocking(|| Lab::founded(3, 3, &["--read-lease-drift-percent=5"]));
+async fn a_leader_that_was_stopped_answers_no_read_by_a_lease_that_has_ended(protocol: &str) {
+    let mut lab = blocking(|| Lab::under(protocol, 3, 3, &["--read-lease-drift-percent=5"]));
     for round in 0..3 {
         let old = lab.leader(&ALL).await;
         let others: Vec<usize> = ALL.into_iter().filter(|&at| at != old).collect();
@@ -69,9 +73,8 @@ async fn a_leader_that_was_stopped_answers_no_read_by_a_lease_that_has_ended() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_ends_hands_over_and_tells_its_clients() {
-    let mut lab = blocking(|| Lab::founded(3, 3, &[]));
+async fn a_leader_that_ends_hands_over_and_tells_its_clients(protocol: &str) {
+    let mut lab = blocking(|| Lab::under(protocol, 3, 3, &[]));
     let first = lab.leader(&ALL).await;
     blocking(|| {
         lab.stop(first);
@@ -90,4 +93,22 @@ async fn a_leader_that_ends_hands_over_and_tells_its_clients() {
     blocking(|| lab.stop(second));
     let error = waiting.await.expect("no panic").expect_err("there is no majority");
     assert_eq!(error.message(), "etcdserver: server stopped", "{error:?}");
+}
+
+/// What was passed to a leader that is gone is answered once another leads, not when its time is up.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_to_a_leader_that_is_gone_is_answered_soon() {
+    let mut lab = blocking(|| Lab::founded(3, 3, &[]));
+    let leader = lab.leader(&ALL).await;
+    let mut client = raw::at(&lab.endpoint((leader + 1) % 3));
+    client.kv.put(put("before")).await.expect("put");
+    lab.member(leader).signal(Signal::STOP);
+    blocking(|| stopped(lab.member(leader).id()));
+    let begun = std::time::Instant::now();
+    let error = client.kv.put(put("lost")).await.expect_err("nobody hears it");
+    let took = begun.elapsed();
+    assert_eq!(error.message(), "etcdserver: request timed out, possibly due to previous leader failure");
+    assert!(took < Duration::from_millis(6_500), "that was the time a request may take: {took:?}");
+    client.kv.put(put("after")).await.expect("put");
+    lab.member(leader).signal(Signal::CONT);
 }

@@ -13,12 +13,18 @@ use quorate_harness::raw;
 use tokio::task::block_in_place as blocking;
 use tonic::Code;
 
+quorate_harness::under_each_protocol!(
+    async a_cluster_grows_from_one_to_five_and_loses_follower_and_leader,
+    a_learner_serves_what_etcds_learners_serve_and_is_promoted_once_in_sync,
+    a_damaged_state_is_set_aside_and_sent_anew,
+    a_damaged_log_is_read_around_and_named
+);
+
 /// Whoever has just been connected does not count as healthy for five seconds; most tests do not wait for that.
 const LAX: &str = "--strict-reconfig-check=false";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_grows_from_one_to_five_and_loses_follower_and_leader() {
-    let mut lab = blocking(|| Lab::founded(5, 1, &[LAX]));
+async fn a_cluster_grows_from_one_to_five_and_loses_follower_and_leader(protocol: &str) {
+    let mut lab = blocking(|| Lab::under(protocol, 5, 1, &[LAX]));
     let load = Load::on(&lab, &[0]);
     for at in 1..5 {
         let cluster: Vec<usize> = (0..=at).collect();
@@ -50,9 +56,8 @@ async fn a_cluster_grows_from_one_to_five_and_loses_follower_and_leader() {
     load.ends_kept(&lab.endpoint(0)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_learner_serves_what_etcds_learners_serve_and_is_promoted_once_in_sync() {
-    let mut lab = blocking(|| Lab::founded(3, 1, &[LAX]));
+async fn a_learner_serves_what_etcds_learners_serve_and_is_promoted_once_in_sync(protocol: &str) {
+    let mut lab = blocking(|| Lab::under(protocol, 3, 1, &[LAX]));
     let load = Load::on(&lab, &[0]);
     let add = |lab: &Lab, at: usize| {
         let (url, endpoint) = (lab.peer_url(at), lab.endpoint(0));
@@ -199,9 +204,8 @@ async fn votes_again(lab: &Lab, at: usize, by: usize, old: &str) {
     assert_ne!(blocking(|| lab.id(at, by)), old, "it came back under its old name");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_state_is_set_aside_and_sent_anew() {
-    let mut lab = blocking(|| Lab::founded(3, 3, &[]));
+async fn a_damaged_state_is_set_aside_and_sent_anew(protocol: &str) {
+    let mut lab = blocking(|| Lab::under(protocol, 3, 3, &[]));
     let load = Load::on(&lab, &[0, 1]);
     load.goes_on().await;
     blocking(|| {
@@ -226,9 +230,8 @@ async fn a_damaged_state_is_set_aside_and_sent_anew() {
     load.ends_kept(&lab.endpoint(0)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_log_is_read_around_and_named() {
-    let mut lab = blocking(|| Lab::founded(3, 3, &[]));
+async fn a_damaged_log_is_read_around_and_named(protocol: &str) {
+    let mut lab = blocking(|| Lab::under(protocol, 3, 3, &[]));
     let load = Load::on(&lab, &[0, 1]);
     for _ in 0..4 {
         load.goes_on().await;
@@ -236,12 +239,7 @@ async fn a_damaged_log_is_read_around_and_named() {
     blocking(|| {
         // Killed, so that (most likely) the state has not been written since the start and the log is needed.
         lab.kill(2);
-        let log = lab.data_dir(2).join("wal").join("wal-0000000000000001.log");
-        let mut bytes = std::fs::read(&log).expect("read");
-        // A frame among the first: they begin at sectors.
-        let at = (4..16).map(|sector| sector * 512).find(|&at| bytes[at] != 0).expect("a frame");
-        bytes[at + 8..at + 400].iter_mut().for_each(|byte| *byte ^= 0x10);
-        std::fs::write(&log, bytes).expect("damage");
+        spoil_a_frame(&lab, 2);
         lab.start(2, &[0, 1, 2], &[]);
         lab.ready(2);
         let said = lab.member(2).said();
@@ -252,4 +250,53 @@ async fn a_damaged_log_is_read_around_and_named() {
     blocking(|| lab.kill(1));
     blocking(|| lab.put(&[2]));
     load.ends_kept(&lab.endpoint(0)).await;
+}
+
+/// A member that is away while everybody it knows is replaced is found by those who came.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_while_all_others_were_replaced_learns_of_those_who_came() {
+    let mut lab = blocking(|| Lab::founded(5, 3, &[LAX]));
+    blocking(|| {
+        lab.kill(2);
+        lab.grow(3, 0, &[0, 1, 2, 3]);
+        lab.grow(4, 0, &[0, 1, 2, 3, 4]);
+        for gone in [0, 1] {
+            ok(&["member", "remove", &lab.id(gone, 3), "--endpoints", &lab.endpoint(3)]);
+            lab.ends_as_removed(gone);
+        }
+        // It has heard of nobody but those two, and there are flags for nobody else.
+        lab.start(2, &[0, 1, 2], &[]);
+        lab.ready(2);
+    });
+    lab.agree(&[2, 3, 4]).await;
+    blocking(|| {
+        lab.kill(3);
+        lab.put(&[2, 4]);
+    });
+}
+
+/// While what the disk has lost has not come back, the metric says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_refills_its_log_says_so() {
+    let mut lab = blocking(|| Lab::founded(3, 3, &[]));
+    blocking(|| (0..20).for_each(|_| lab.put(&[0, 1, 2])));
+    lab.agree(&[0, 1, 2]).await;
+    blocking(|| {
+        (0..3).for_each(|at| lab.kill(at));
+        spoil_a_frame(&lab, 2);
+        lab.start(2, &[0, 1, 2], &[]);
+        lab.shows(2, "quorate_log_repairing 1");
+        [0, 1].iter().for_each(|&at| lab.start(at, &[0, 1, 2], &[]));
+        lab.shows(2, "quorate_log_repairing 0");
+    });
+    lab.agree(&[0, 1, 2]).await;
+}
+
+/// Spoils one of the first frames of a stopped member's log: they begin at sectors.
+fn spoil_a_frame(lab: &Lab, at: usize) {
+    let log = lab.data_dir(at).join("wal").join("wal-0000000000000001.log");
+    let mut bytes = std::fs::read(&log).expect("read");
+    let frame = (4..16).map(|sector| sector * 512).find(|&at| bytes[at] != 0).expect("a frame");
+    bytes[frame + 8..frame + 400].iter_mut().for_each(|byte| *byte ^= 0x10);
+    std::fs::write(&log, bytes).expect("damage");
 }

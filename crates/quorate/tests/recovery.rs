@@ -17,6 +17,12 @@ const PUTS: u64 = 20_500;
 /// Puts in flight at a time.
 const AT_ONCE: u64 = 64;
 
+quorate_harness::under_each_protocol!(
+    async a_follower_long_away_is_given_a_snapshot_even_if_killed_meanwhile,
+    followers_and_leaders_come_back_from_a_clean_stop,
+    a_leader_that_slept_ends_no_lease_that_others_kept_alive
+);
+
 fn binary() -> Setup {
     Setup::new(env!("CARGO_BIN_EXE_quorate"), 3)
 }
@@ -49,9 +55,8 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
 
 /// A follower is away for longer than the log reaches back, is killed while it is given a snapshot, again
 /// and again, and is complete in the end.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_follower_long_away_is_given_a_snapshot_even_if_killed_meanwhile() {
-    let mut cluster = blocking(|| Cluster::start(binary()));
+async fn a_follower_long_away_is_given_a_snapshot_even_if_killed_meanwhile(protocol: &str) {
+    let mut cluster = blocking(|| Cluster::start(binary().protocol(protocol)));
     let leader = cluster.leader().await;
     let away = (leader + 1) % 3;
     let mut client = cluster.client(leader).await;
@@ -100,9 +105,8 @@ async fn a_follower_long_away_is_given_a_snapshot_even_if_killed_meanwhile() {
 }
 
 /// A follower away for a moment is caught up from the log, and a clean stop loses nothing either.
-#[tokio::test(flavor = "multi_thread")]
-async fn followers_and_leaders_come_back_from_a_clean_stop() {
-    let mut cluster = blocking(|| Cluster::start(binary()));
+async fn followers_and_leaders_come_back_from_a_clean_stop(protocol: &str) {
+    let mut cluster = blocking(|| Cluster::start(binary().protocol(protocol)));
     for round in 0..3 {
         let leader = cluster.leader().await;
         let at = if round == 0 { (leader + 1) % 3 } else { leader };
@@ -121,9 +125,8 @@ async fn followers_and_leaders_come_back_from_a_clean_stop() {
 }
 
 /// A leader that sleeps is replaced; when it wakes it must not end leases that were renewed meanwhile.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_slept_ends_no_lease_that_others_kept_alive() {
-    let cluster = blocking(|| Cluster::start(binary()));
+async fn a_leader_that_slept_ends_no_lease_that_others_kept_alive(protocol: &str) {
+    let cluster = blocking(|| Cluster::start(binary().protocol(protocol)));
     let mut made = cluster.client(cluster.leader().await).await;
     made.lease_grant(3, Some(LeaseGrantOptions::new().with_id(7))).await.expect("grant");
     made.put("held", "x", Some(PutOptions::new().with_lease(7))).await.expect("put");

@@ -6,15 +6,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+use quorate_protocol::lease::Promise;
+use quorate_protocol::reads::FollowerReads;
 use quorate_protocol::{
-    Ballot, Config, Consensus, Effect, Effects, Entry, Event, Index, Log, LogId, Membership, Memberships,
-    NodeId, PeerStatus, Random, Recovered, Role, Seq, Status, Violation, WriteOp,
+    Ballot, Caps, Config, Consensus, Effect, Effects, Entry, Event, Index, Log, LogId, Membership,
+    Memberships, NodeId, PeerStatus, Random, Recovered, Role, Seq, Status, Violation, WriteOp,
 };
 
-use crate::lease::Promise;
-
 use crate::message::{Body, Message, Term};
-use crate::reads::FollowerReads;
 use crate::replication::Leader;
 use crate::rules::{Paper, Rules};
 
@@ -91,6 +90,7 @@ pub(crate) type Out<'a> = &'a mut Effects<Message>;
 impl<R: Rules> Consensus for Raft<R> {
     type Message = Message;
     const NAME: &'static str = "raft";
+    const CAPS: Caps = Caps { sparse_log: false };
 
     fn recover(config: Config, durable: Recovered, mut random: Random) -> Self {
         assert!(
@@ -206,6 +206,7 @@ impl<R: Rules> Consensus for Raft<R> {
             commit: self.commit,
             membership: self.membership().clone(),
             held: self.claim(),
+            repairing: self.lacks(),
             peers,
         }
     }
@@ -377,7 +378,8 @@ impl<R: Rules> Raft<R> {
 
     /// Ask for term and vote to be made durable.
     pub(crate) fn write_meta(&mut self, out: Out) {
-        self.meta_seq = self.write(vec![WriteOp::Meta { promised: self.promised() }], out);
+        self.meta_seq =
+            self.write(vec![WriteOp::Meta { promised: self.promised(), joined: Ballot::default() }], out);
     }
 
     pub(crate) fn commit_to(&mut self, index: Index, out: Out) {

@@ -45,6 +45,7 @@ impl<R: Rules> Raft<R> {
             && !current.is_joint()
             && !target.is_joint()
             && !target.voters().is_empty()
+            && target.write_quorum() == 0
             && target != current;
         if possible {
             let next = match target.voters() == current.voters() {

@@ -9,15 +9,15 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use quorate_protocol::lease::Lease;
+use quorate_protocol::reads::LeaderReads;
 use quorate_protocol::{
     Ballot, DropReason, Effect, Entry, EntryKind, Index, LogId, Membership, NodeId, Pace, Progress, Seq,
     Violation, WriteOp,
 };
 
 use crate::core::{Out, Part, Raft};
-use crate::lease::Lease;
 use crate::message::{Body, Term};
-use crate::reads::LeaderReads;
 use crate::rules::Rules;
 use crate::transfer::Transfer;
 

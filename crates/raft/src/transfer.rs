@@ -54,7 +54,9 @@ impl<R: Rules> Raft<R> {
         if leader.peers.get(&transfer.to).is_some_and(|peer| peer.matched == last) {
             transfer.told = true;
             let to = transfer.to;
-            leader.lease.give_up::<R>();
+            if R::gives_up_lease_to_transfer() {
+                leader.lease.give_up();
+            }
             self.send(to, Body::TimeoutNow, self.meta_seq, out);
         }
     }

@@ -5,10 +5,8 @@ mod common;
 
 use std::path::Path;
 
-use quorate_golden::Detail;
-
 fn script(path: &Path) -> datatest_stable::Result<()> {
-    quorate_golden::run::<common::Spoken>(path, Detail::Neutral)
+    quorate_golden::conform::<common::Spoken>(path)
 }
 
 datatest_stable::harness! {

@@ -12,8 +12,9 @@
 #[allow(dead_code)]
 mod common;
 
-use common::chaos::{Seen, chaos};
+use common::chaos::chaos;
 use quorate_golden::Detail;
+use quorate_golden::storm::Seen;
 use quorate_raft::Paper;
 
 /// Steps of a storm.
@@ -36,13 +37,7 @@ fn storms_break_nothing_and_service_returns() {
     let mut all = Seen::default();
     for seed in 0..seeds {
         let seen = chaos::<Paper>(seed, STEPS, Detail::Silent).unwrap_or_else(|what| panic!("{what}"));
-        all.leaders += seen.leaders;
-        all.committed += seen.committed;
-        all.snapshots += seen.snapshots;
-        all.served += seen.served;
-        all.changes += seen.changes;
-        all.transfers += seen.transfers;
-        all.damaged += seen.damaged;
+        all.add(seen);
     }
     println!("{all:?}");
     // They were storms, and not a calm that breaks nothing because nothing happens.

@@ -200,6 +200,11 @@ impl<C: Consensus> Replica<C> {
         &self.core
     }
 
+    /// What the membership ought to be, while this replica leads and it is not that yet.
+    pub fn desired(&self) -> Option<&Membership> {
+        self.desired.as_ref()
+    }
+
     /// Whether a question about reads is with the core: its answer takes along the reads that wait.
     pub fn reading(&self) -> bool {
         self.reads.flying()

@@ -11,6 +11,11 @@
 //! | StateMachineSafety | when something is committed: nothing else ever was, at its index |
 //! | Durable commit | when something is committed: it is on the disks of a quorum |
 //! | LogMatching | in every state: logs that share an entry share all before it |
+//! | OneValuePerBallot | in every state, in place of that where slots are filled one by one: nodes that accepted under the same ballot accepted the same |
+//!
+//! Where an entry's ballot is rewritten in place, entries are numbered here by what they hold and where, without
+//! their ballots, and a "round" is a ballot's rank ([`rank`](crate::node::rank)): several nodes may lead a round, each its own
+//! ballot, and ElectionSafety says nothing.
 
 use std::collections::BTreeSet;
 
@@ -24,14 +29,18 @@ pub(crate) struct Seen {
     pub id: u64,
     /// Its log in memory, from index 1.
     pub log: Vec<EntryNumber>,
+    /// The same with each entry's ballot, if entries are numbered without: index, ballot's rank, entry.
+    pub accepted: Vec<(u64, u64, EntryNumber)>,
     /// Its log on disk.
     pub disk: Vec<EntryNumber>,
-    /// The round it leads.
+    /// The round it leads, or the rank of the ballot.
     pub leads: Option<u64>,
     /// It does what leaders do, though it may not count as one yet.
     pub tends: bool,
-    /// The round it is in.
+    /// The round it is in, or the rank of the ballot.
     pub round: u64,
+    /// The round, in any case.
+    pub limited: u64,
     /// The voters in force, in each configuration, as bits.
     pub quorums: Vec<u32>,
     /// Writes that are not durable.
@@ -144,6 +153,15 @@ pub(crate) fn logs_match(
     shared.is_none_or(|last| a[..=last] == b[..=last])
 }
 
+/// Whether two nodes that accepted an entry in the same place under the same ballot accepted the same.
+pub(crate) fn ballots_agree(a: &Seen, b: &Seen) -> bool {
+    let contradicts = |(index, ballot, entry): &(u64, u64, EntryNumber)| {
+        let same = |other: &&(u64, u64, EntryNumber)| (other.0, other.1) == (*index, *ballot);
+        b.accepted.iter().find(same).is_some_and(|other| other.2 != *entry)
+    };
+    !a.accepted.iter().any(contradicts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,10 +170,12 @@ mod tests {
         Seen {
             id,
             log: log.to_vec(),
+            accepted: Vec::new(),
             disk: log.to_vec(),
             leads: leads.then_some(round),
             tends: leads,
             round,
+            limited: round,
             quorums: vec![0b1110],
             pending: 0,
             told: String::new(),
@@ -216,6 +236,15 @@ mod tests {
         let mut early = Ghost::default();
         early.commits(0, 2, 7, &all, name);
         wrong(&early, "1 commits e7 before");
+    }
+
+    #[test]
+    fn a_ballot_has_one_value_in_each_place() {
+        let with =
+            |accepted: &[(u64, u64, u32)]| Seen { accepted: accepted.to_vec(), ..seen(1, 1, false, &[]) };
+        let a = with(&[(1, 17, 5), (2, 17, 6)]);
+        assert!(ballots_agree(&a, &with(&[(1, 17, 5), (2, 33, 7)])));
+        assert!(!ballots_agree(&a, &with(&[(2, 17, 7)])));
     }
 
     #[test]

@@ -11,9 +11,10 @@
 //! | `search` | breadth-first search of any [`System`] |
 //! | `world` | three nodes and a network as such a system; its essay says what a state and a step are |
 //! | `node` | a core and the least host around it, as a value |
+//! | `see` | what the properties see of a node |
 //! | `ghost` | the properties, and the past they need |
 //! | `scenario` | the worlds searched, by name |
-//! | `core` | the core and its rules, sound and broken |
+//! | `core` | the cores and their rules, sound and broken, a file for each |
 //!
 //! # What makes it small enough
 //!
@@ -38,8 +39,9 @@ mod intern;
 mod node;
 mod scenario;
 mod search;
+mod see;
 mod world;
 
-pub use core::{Plant, run};
+pub use core::{Plant, Searched};
 pub use scenario::Scenario;
 pub use search::{Bounds, Counterexample, Outcome, System, search};

@@ -16,14 +16,22 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 use quorate_protocol::codec::{Encode, Writer};
 use quorate_protocol::{
-    Ballot, Config, Consensus, Effect, Entry, EntryKind, Event, Index, Membership, NodeId, Random, Recovered,
-    Role, Seq, WriteOp,
+    Ballot, Config, Consensus, Effect, Entry, EntryKind, Event, Index, LogId, Membership, NodeId, Random,
+    Recovered, Role, Seq, WriteOp,
 };
 
 /// What is asked of a core besides the contract: that it can be copied and recognised.
 pub trait Core: Consensus + Clone + Hash {
+    /// Nodes differ in their numbers only, and no rule compares these: states that differ by a renaming are alike.
+    const SYMMETRIC: bool;
+
     /// The round a message belongs to or asks about.
     fn round(message: &Self::Message) -> u64;
+
+    /// How often something has been begun anew that may be any number of times, and must not here.
+    fn repetitions(_message: &Self::Message) -> u64 {
+        0
+    }
 
     /// A message, told for a reader.
     fn tell(message: &Self::Message) -> String;
@@ -38,6 +46,12 @@ pub(crate) fn tell_entry(entry: &Entry) -> String {
     }
 }
 
+/// Orders leaderships: by their round, of which each has one leader; where a round may have several, by their whole
+/// ballots.
+pub(crate) fn rank<C: Consensus>(ballot: Ballot) -> u64 {
+    if C::CAPS.sparse_log { ballot.round << 4 | ballot.node.0 } else { ballot.round }
+}
+
 /// Mistakes a host can make on purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mistakes {
@@ -47,18 +61,24 @@ pub(crate) struct Mistakes {
     pub forgets_vote: bool,
 }
 
+impl Mistakes {
+    /// None of them.
+    pub const NONE: Mistakes = Mistakes { sends_early: false, forgets_vote: false };
+}
+
 /// What survives a crash.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     pub promised: Ballot,
-    /// From index 1 on: nothing is ever compacted in these small worlds.
+    pub joined: Ballot,
+    /// From index 1 on: nothing is ever compacted in these small worlds. Ascending; dense unless slots are put.
     pub entries: Vec<Entry>,
 }
 
 impl Disk {
     fn apply(&mut self, op: &WriteOp) -> Result<(), &'static str> {
         match op {
-            WriteOp::Meta { promised } => self.promised = *promised,
+            WriteOp::Meta { promised, joined } => (self.promised, self.joined) = (*promised, *joined),
             WriteOp::Append(entries) => {
                 let first = entries.first().ok_or("an append without entries")?.id.index.0 as usize;
                 if first == 0 || first > self.entries.len() + 1 {
@@ -67,16 +87,28 @@ impl Disk {
                 self.entries.truncate(first - 1);
                 self.entries.extend(entries.iter().cloned());
             }
+            WriteOp::Truncate(index) => self.entries.truncate(index.0 as usize),
+            WriteOp::Put(entries) => entries.iter().for_each(|entry| self.put(entry)),
             WriteOp::Reset { .. } | WriteOp::Purge { .. } => return Err("a log cut at its beginning"),
         }
         Ok(())
     }
 
-    fn holds(&self) -> Recovered {
+    fn put(&mut self, entry: &Entry) {
+        match self.entries.binary_search_by_key(&entry.id.index, |held| held.id.index) {
+            Ok(at) => self.entries[at] = entry.clone(),
+            Err(at) => self.entries.insert(at, entry.clone()),
+        }
+    }
+
+    fn holds(&self, sparse: bool) -> Recovered {
+        let last = self.entries.last().map_or_else(Default::default, |entry| entry.id);
         Recovered {
             promised: self.promised,
+            joined: self.joined,
             entries: self.entries.clone(),
-            held: self.entries.last().map_or_else(Default::default, |entry| entry.id),
+            // Nothing is ever damaged here, and only a dense log tells then what it held.
+            held: if sparse { LogId::default() } else { last },
             ..Recovered::default()
         }
     }
@@ -104,7 +136,7 @@ pub(crate) enum Stimulus<M> {
 pub(crate) enum Fact<M> {
     /// A message left.
     Sent(NodeId, M),
-    /// It leads now.
+    /// It leads now, a ballot of this rank.
     Leads(u64),
     /// It committed an entry.
     Committed(Entry),
@@ -129,7 +161,7 @@ impl<C: Core> Node<C> {
     /// One that starts with this on its disk.
     pub fn start(config: Config, disk: Disk) -> Self {
         // Every life draws the same numbers; nothing here depends on their being different.
-        let core = C::recover(config.clone(), disk.holds(), Random::new(1));
+        let core = C::recover(config.clone(), disk.holds(C::CAPS.sparse_log), Random::new(1));
         Node {
             config,
             core,
@@ -146,10 +178,10 @@ impl<C: Core> Node<C> {
         self.pending.len()
     }
 
-    /// The round it leads.
+    /// The rank of the ballot it leads.
     pub fn leads(&self) -> Option<u64> {
         let status = self.core.status();
-        (status.role == Role::Leader).then_some(status.promised.round)
+        (status.role == Role::Leader).then_some(rank::<C>(status.promised))
     }
 
     /// Recognises it.
@@ -164,7 +196,7 @@ impl<C: Core> Node<C> {
     }
 
     fn feed(&self, hasher: &mut DefaultHasher) {
-        (self.config.id, &self.core, self.disk.promised, self.applied).hash(hasher);
+        (self.config.id, &self.core, self.disk.promised, self.disk.joined, self.applied).hash(hasher);
         let mut out = Writer::new();
         out.list(&self.disk.entries);
         // Writes are told apart by their order, and messages by how many writes they wait for: the numbers
@@ -217,7 +249,11 @@ impl<C: Core> Node<C> {
             disk.apply(op).expect("what was asked for in order can be written in order");
         }
         if mistakes.forgets_vote {
-            disk.promised.node = NodeId(0);
+            disk.promised = if C::CAPS.sparse_log {
+                Ballot::default()
+            } else {
+                Ballot { node: NodeId(0), ..disk.promised }
+            };
         }
         Node::start(self.config.clone(), disk)
     }

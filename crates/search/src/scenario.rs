@@ -1,8 +1,8 @@
 //! What is searched: small worlds by name.
 //!
-//! Each is aimed at a part of the protocol, with bounds such that all of its states can be visited. The small
-//! ones together take seconds; those marked `large` are for a run now and then, whose counts are in
-//! `docs/checking.md`.
+//! Each is aimed at a part of a protocol, with bounds such that all of its states can be visited. Which take seconds
+//! differs from protocol to protocol ([`Searched::small`](crate::Searched)); the others are for a run now and then, whose
+//! counts are in `docs/checking.md`.
 
 use crate::world::{Limits, NODES, Past};
 
@@ -13,8 +13,6 @@ pub struct Scenario {
     pub name: &'static str,
     /// What happens in it.
     pub about: &'static str,
-    /// It takes minutes.
-    pub large: bool,
     pub(crate) limits: Limits,
     pub(crate) asks: bool,
 }
@@ -42,58 +40,69 @@ const FIGURE_8: [Past; NODES] = [
     Past { round: 2, vote: 3, log: &[(2, 3)] },
 ];
 
-const fn small(name: &'static str, about: &'static str, limits: Limits) -> Scenario {
-    Scenario { name, about, large: false, limits, asks: false }
-}
-
-const fn large(name: &'static str, about: &'static str, limits: Limits) -> Scenario {
-    Scenario { name, about, large: true, limits, asks: false }
+const fn world(name: &'static str, about: &'static str, limits: Limits) -> Scenario {
+    Scenario { name, about, limits, asks: false }
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 10] = [
-        small("elections", "two campaigns in two rounds", BASE),
-        small(
+    pub const ALL: [Scenario; 13] = [
+        world(
+            "one-campaign",
+            "one campaign, one command; nothing is too old to arrive",
+            Limits { rounds: 1, campaigns: 1, stale: true, proposals: 1, ..BASE },
+        ),
+        world(
+            "rivals",
+            "two campaigns in one round, one command; nothing is too old to arrive",
+            Limits { rounds: 1, stale: true, proposals: 1, ..BASE },
+        ),
+        world(
+            "promises",
+            "two campaigns in one round, one command, one crash with everything on the disk",
+            Limits { rounds: 1, crashes: 1, proposals: 1, ..BASE },
+        ),
+        world("elections", "two campaigns in two rounds", BASE),
+        world(
             "stale",
             "three campaigns in one round; nothing is too old to arrive",
             Limits { rounds: 1, campaigns: 3, stale: true, ..BASE },
         ),
-        small(
+        world(
             "commands",
             "the same, with a command",
             Limits { rounds: 1, campaigns: 3, stale: true, proposals: 1, ..BASE },
         ),
-        small(
+        world(
             "crashes",
             "two campaigns in one round, one crash at any moment between writing and syncing",
             Limits { rounds: 1, crashes: 1, syncs: true, ..BASE },
         ),
-        small("change", "voters 1 and 2 give way to 3, two campaigns", CHANGE),
+        world("change", "voters 1 and 2 give way to 3, two campaigns", CHANGE),
         Scenario {
             asks: true,
-            ..large(
+            ..world(
                 "pre-votes",
                 "two campaigns in one round, which ask first; nothing is too old to arrive",
                 Limits { rounds: 1, stale: true, ..BASE },
             )
         },
-        large(
+        world(
             "figure-8",
             "what can follow Raft's figure 8 (b) within two campaigns",
             Limits { rounds: 4, past: Some(FIGURE_8), ..BASE },
         ),
-        large(
+        world(
             "change-crashes",
             "voters 1 and 2 give way to 3, three campaigns, one crash",
             Limits { campaigns: 3, crashes: 1, syncs: true, ..CHANGE },
         ),
-        large(
+        world(
             "three-campaigns",
             "three campaigns in two rounds, one command",
             Limits { campaigns: 3, proposals: 1, ..BASE },
         ),
-        large(
+        world(
             "late-messages",
             "two campaigns in two rounds; nothing is too old to arrive",
             Limits { stale: true, ..BASE },

@@ -26,18 +26,23 @@
 //!
 //! Nodes that all begin alike differ only in their numbers. So nothing happens to a node before something has
 //! happened to the one numbered before it, which visits one of up to six states that differ by a renaming. (A
-//! renaming of a violation is a violation.) With different beginnings it is off.
+//! renaming of a violation is a violation.) With different beginnings it is off, and where a protocol compares the
+//! numbers of nodes, to order ballots or to choose among equals.
 
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 use quorate_protocol::codec::{Encode, Writer};
-use quorate_protocol::{Ballot, Config, Entry, EntryKind, Index, LogId, Membership, NodeId, Role};
+use quorate_protocol::{Ballot, Config, Entry, EntryKind, Index, LogId, Membership, NodeId};
 
-use crate::ghost::{Ghost, Seen, logs_match};
+use crate::ghost::{Ghost, Seen, ballots_agree, logs_match};
 use crate::intern::Interner;
 use crate::node::{Core, Disk, Fact, Mistakes, Node, Stimulus, tell_entry};
 use crate::search::System;
+use crate::see::{entry_number, see};
+
+/// What may be begun any number of times is begun so often, at most.
+const MOST_REPETITIONS: u64 = 3;
 
 /// Nodes in a world.
 pub(crate) const NODES: usize = 3;
@@ -88,7 +93,11 @@ impl Past {
             Entry { id, kind: EntryKind::Noop, data: Bytes::new() }
         };
         let promised = Ballot { round: self.round, node: NodeId(self.vote) };
-        Disk { promised, entries: self.log.iter().enumerate().map(entry).collect() }
+        Disk {
+            promised,
+            joined: Ballot::default(),
+            entries: self.log.iter().enumerate().map(entry).collect(),
+        }
     }
 }
 
@@ -261,19 +270,21 @@ impl<C: Core> World<C> {
         };
         let (next, facts) = node.react(stimulus, !self.limits.syncs, self.mistakes);
         let node = self.known(next, id);
-        let mut beyond = self.nodes.get(node).seen.round > self.limits.rounds;
+        let mut beyond = self.nodes.get(node).seen.limited > self.limits.rounds;
         let (mut sent, mut noted) = (Vec::new(), Vec::new());
         for fact in facts {
             match fact {
                 Fact::Sent(to, message) => {
                     beyond |= C::round(&message) > self.limits.rounds;
+                    beyond |= C::repetitions(&message) > MOST_REPETITIONS;
                     if to.0 as usize <= NODES {
                         sent.push(self.packet(NodeId(id), to, message));
                     }
                 }
                 Fact::Leads(round) => noted.push(Noted::Leads(round)),
                 Fact::Committed(entry) => {
-                    noted.push(Noted::Committed(entry.id.index.0, entry_number(&mut self.entries, &entry)));
+                    let number = entry_number::<C>(&mut self.entries, &entry);
+                    noted.push(Noted::Committed(entry.id.index.0, number));
                 }
                 Fact::Wrong(what) => noted.push(Noted::Wrong(format!("{what} (at {id})"))),
             }
@@ -339,7 +350,8 @@ impl<C: Core> World<C> {
 
     /// Whether something may happen to the node at `at`; see the essay on symmetry.
     fn awake(&self, state: &State, at: usize) -> bool {
-        if self.limits.voters.len() < NODES || self.limits.past.is_some() || at == 0 {
+        let alike = C::SYMMETRIC && self.limits.voters.len() == NODES && self.limits.past.is_none();
+        if !alike || at == 0 {
             return true;
         }
         let before = at - 1;
@@ -375,7 +387,7 @@ impl<C: Core> World<C> {
         let packets = self.networks.get(state.network).iter().copied();
         let here = packets.filter(|&packet| {
             let packet = self.packets.get(packet);
-            packet.to == id && (limits.stale || packet.round >= seen.round)
+            packet.to == id && (limits.stale || packet.round >= seen.limited)
         });
         actions.extend(here.map(|packet| (Action::Deliver(packet), spent)));
         actions
@@ -416,7 +428,14 @@ impl<C: Core> System for World<C> {
         let name = |entry| self.entries.get(entry).id;
         for (a, b) in [(0, 1), (0, 2), (1, 2)] {
             let [a, b] = [a, b].map(|at: usize| &self.nodes.get(state.nodes[at]).seen);
-            if !logs_match(&a.log, &b.log, |a, b| name(a) == name(b)) {
+            if C::CAPS.sparse_log {
+                if !ballots_agree(a, b) {
+                    return Some(format!(
+                        "OneValuePerBallot: {} and {} accepted two values under one ballot",
+                        a.id, b.id
+                    ));
+                }
+            } else if !logs_match(&a.log, &b.log, |a, b| name(a) == name(b)) {
                 return Some(format!(
                     "LogMatching: {} and {} share an entry but not all before it",
                     a.id, b.id
@@ -450,50 +469,5 @@ impl<C: Core> System for World<C> {
             format!("  {id} sends {to} {}", C::tell(message))
         }));
         lines.join("\n")
-    }
-}
-
-fn entry_number(entries: &mut Interner<Bytes, Entry>, entry: &Entry) -> u32 {
-    let mut out = Writer::new();
-    entry.encode(&mut out);
-    entries.number(out.into_bytes(), || entry.clone())
-}
-
-/// What the properties see of a node.
-fn see<C: Core>(node: &Node<C>, id: u64, entries: &mut Interner<Bytes, Entry>) -> Seen {
-    let status = node.core.status();
-    let log = node.core.entries(Index(1), status.last.index);
-    let mut number = |log: &[Entry]| log.iter().map(|entry| entry_number(entries, entry)).collect();
-    let bits = |holds: &dyn Fn(NodeId) -> bool| -> u32 {
-        (1..=NODES as u64).filter(|id| holds(NodeId(*id))).map(|id| 1u32 << id).sum()
-    };
-    let membership = &status.membership;
-    let mut quorums = vec![bits(&|node| membership.voters().contains(node))];
-    if membership.is_joint() {
-        quorums.push(bits(&|node| membership.votes(node) && membership.outgoing().contains(node)));
-    }
-    let text: Vec<String> = log.iter().map(tell_entry).collect();
-    let part = match (status.role, status.leader) {
-        (Role::Follower, Some(leader)) => format!("follows {leader}"),
-        (role, _) => format!("{role:?}").to_lowercase(),
-    };
-    let told = format!(
-        "{part}, round {}, votes for {}, log [{}], commit {}, {} writes pending",
-        status.promised.round,
-        status.promised.node,
-        text.join(" "),
-        status.commit,
-        node.pending()
-    );
-    Seen {
-        id,
-        disk: number(&node.disk.entries),
-        log: number(&log),
-        leads: node.leads(),
-        tends: status.role == Role::Leader,
-        round: status.promised.round,
-        quorums,
-        pending: node.pending(),
-        told,
     }
 }

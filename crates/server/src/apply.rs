@@ -18,7 +18,7 @@ use quorate_wire::{Request, decode_request};
 
 use crate::combiner::Work;
 use crate::shared::{ApplyInput, Shared};
-use crate::snapshots::membership;
+use crate::snapshots::{membership, standing};
 use crate::watches::WatchInput;
 
 /// Commands applied under one hold of the state's lock, at most.
@@ -82,13 +82,13 @@ impl Applier {
         let own = self.shared.member();
         let mut answers = Vec::with_capacity(slice.len());
         let mut batches = Vec::with_capacity(slice.len());
-        let (mut last, mut begun) = (None, false);
+        let (mut last, mut begun): (Option<LogId>, _) = (None, false);
         let mut state = self.shared.state.write();
         for Decoded { id, content } in slice {
             if id.index.0 <= state.meta().applied_index {
                 continue;
             }
-            last = Some(id.index);
+            last = Some(*id);
             let ballot = (id.ballot.round, id.ballot.node.0);
             let request = match content {
                 Content::Request(request) => request,
@@ -113,17 +113,19 @@ impl Applier {
             }
         }
         let revision = state.revision();
-        let round = state.meta().applied_ballot.0;
         let members = news(&mut self.members, &state);
         drop(state);
         let Some(last) = last else { return };
-        self.published(last, revision, batches);
+        self.published(last.index, revision, batches);
         match members {
-            Some((table, membership)) => self.shared.members_applied(&table, &membership, round),
-            None if begun => self.shared.consensus().desire(None, round),
+            Some((table, membership)) => self.shared.members_applied(&table, &membership, last.ballot),
+            None if begun => self.shared.consensus().stands(last.ballot),
             None => {}
         }
         self.shared.proposals.complete(answers);
+        if begun {
+            self.shared.give_up_for_lost(last.ballot.node.0);
+        }
     }
 
     fn published(&self, last: Index, revision: i64, batches: Vec<(i64, Vec<Event>)>) {
@@ -174,8 +176,7 @@ impl Applier {
                 tracing::info!(index = image.meta.applied_index, "a snapshot from the leader is in place");
                 let news = news(&mut self.members, &shared.state.read());
                 if let Some((table, membership)) = news {
-                    let (round, _) = image.meta.applied_ballot;
-                    shared.members_applied(&table, &membership, round);
+                    shared.members_applied(&table, &membership, standing(&image.meta).ballot);
                 }
                 let _ = done.send(());
             }

@@ -32,6 +32,8 @@ pub use error::ConfigError;
 pub use parse::{parse_cluster, parse_compaction, parse_duration};
 pub use url::{Scheme, Url, UrlError};
 
+use crate::protocols::Protocol;
+
 /// The longest election timeout that etcd accepts.
 pub const MAX_ELECTION_MS: u64 = 50_000;
 
@@ -105,6 +107,12 @@ pub struct Config {
     pub initial_cluster: Vec<(String, Vec<Url>)>,
     /// Founding or joining.
     pub initial_cluster_state: ClusterState,
+    /// The consensus protocol. The same on all members, for good.
+    pub protocol: Protocol,
+    /// Voters that accept a write, in a cluster that is founded; none for a majority.
+    pub write_quorum: Option<u32>,
+    /// Voters that elect a leader, by which the operator checks what follows from the above.
+    pub election_quorum: Option<u32>,
     /// Salt of all ids, so that two clusters with equal URLs do not mix.
     pub initial_cluster_token: String,
     /// Between two heartbeats of a leader.
@@ -159,6 +167,9 @@ impl Default for Config {
             initial_advertise_peer_urls: peer.clone(),
             initial_cluster: vec![("default".into(), peer)],
             initial_cluster_state: ClusterState::New,
+            protocol: Protocol::default(),
+            write_quorum: None,
+            election_quorum: None,
             initial_cluster_token: "etcd-cluster".into(),
             heartbeat_interval_ms: 100,
             election_timeout_ms: 1000,
@@ -213,7 +224,8 @@ impl Config {
         }
         self.validate_timing()?;
         self.validate_urls()?;
-        self.validate_limits()
+        self.validate_limits()?;
+        self.validate_protocol()
     }
 
     /// Whether a member has run with this directory.
@@ -302,6 +314,34 @@ impl Config {
         }
     }
 
+    fn validate_protocol(&self) -> Result<(), ConfigError> {
+        let protocol = self.protocol;
+        match (self.write_quorum, self.election_quorum) {
+            (None, Some(_)) => Err(ConfigError::ElectionQuorumAlone),
+            (Some(_), _) if !protocol.takes_write_quorum() => Err(ConfigError::OnlyMajorities { protocol }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whoever elects a leader must meet whoever may have accepted a write.
+    fn validate_quorums(&self) -> Result<(), ConfigError> {
+        let Some(write) = self.write_quorum else { return Ok(()) };
+        let voters = self.initial_cluster.len() as u32;
+        if write == 0 || write > voters {
+            return Err(ConfigError::WriteQuorum { write, voters });
+        }
+        let needed = voters + 1 - write;
+        match self.election_quorum {
+            Some(election) if election < needed => {
+                Err(ConfigError::QuorumsApart { write, election, voters, needed })
+            }
+            Some(election) if election > needed => {
+                Err(ConfigError::ElectionQuorum { write, election, voters, needed })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn validate_cluster(&self) -> Result<(), ConfigError> {
         let mut names = BTreeSet::new();
         let mut taken = BTreeSet::new();
@@ -332,7 +372,7 @@ impl Config {
                 listed: listed.clone(),
             });
         }
-        Ok(())
+        self.validate_quorums()
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use quorate_protocol::{Index, LogId, Membership, NodeId, ReadId, Role, Seq};
+use quorate_protocol::{Ballot, Index, LogId, NodeId, ReadId, Role, Seq};
 use quorate_replica::{Input, Output, Refusal, Replica};
 use quorate_storage::Image;
 
@@ -21,6 +21,7 @@ use crate::apply::Applier;
 use crate::combiner::{Combiner, Work};
 use crate::log::LogInput;
 use crate::mailbox::Sender;
+use crate::members::desired;
 use crate::shared::{ApplyInput, ConsensusInput, Consenter, Core, Shared, TICK, Unproposed};
 use crate::snapshots;
 use crate::steward::Steward;
@@ -69,8 +70,8 @@ impl<C: Core> Consenter for Ear<C> {
     fn checkpointed(&self, index: Index) {
         self.submit(ConsensusInput::Checkpointed(index), &AtomicBool::new(false));
     }
-    fn desire(&self, membership: Option<Membership>, round: u64) {
-        self.submit(ConsensusInput::Desire(membership, round), &AtomicBool::new(false));
+    fn stands(&self, ballot: Ballot) {
+        self.submit(ConsensusInput::Stands(ballot), &AtomicBool::new(false));
     }
     fn transfer(&self, to: NodeId) {
         self.submit(ConsensusInput::Transfer(to), &AtomicBool::new(false));
@@ -148,7 +149,7 @@ impl<C: Core> Work for Driver<C> {
                         self.step(Input::Checkpointed(index));
                     }
                 }
-                ConsensusInput::Desire(membership, round) => self.steward.desire(membership, round),
+                ConsensusInput::Stands(ballot) => self.steward.stands(ballot),
                 ConsensusInput::Transfer(to) => self.step(Input::Transfer(to)),
                 ConsensusInput::Stop => return false,
             }
@@ -232,8 +233,9 @@ impl<C: Core> Driver<C> {
         if status.role != Role::Leader {
             return self.steward.rest();
         }
+        let desired = desired(&self.shared.roll.table(), &status.membership);
         let successor = || self.shared.roll.successor(status.id);
-        if let Some(input) = self.steward.advise(&status, successor) {
+        if let Some(input) = self.steward.advise(&status, desired, self.replica.desired(), successor) {
             self.step(input);
             self.steward.look_again();
         }

@@ -3,7 +3,8 @@
 //! Source: etcd's derivation (ETCD.md section 10.1). A member's id is the first eight bytes, big-endian, of the
 //! SHA-1 of its sorted peer URLs run together, followed by the cluster token, and, for a member added to a
 //! running cluster, by the decimal unix seconds of that moment. The cluster's id is the same of all initial
-//! member ids, sorted, eight bytes each. SHA-1 serves as a name here, not as a defence.
+//! member ids, sorted, eight bytes each; and of the write quorum, if one was asked for (which etcd has not), so that
+//! members that were told of different quorums do not found a cluster together. SHA-1 serves as a name here, not as a defence.
 //!
 //! Invariants: an id is never 0 (0 means "nobody" on the wire); two members with one peer URL in common are
 //! refused before this is reached ([`crate::config`]), so ids within a cluster differ.
@@ -27,13 +28,16 @@ pub fn member_id(peer_urls: &[Url], cluster_token: &str, added_at: Option<u64>) 
     first_eight(hash)
 }
 
-/// The id of the cluster that starts with these members, in any order.
-pub fn cluster_id(members: &[u64]) -> u64 {
+/// The id of the cluster that starts with these members, in any order, and this many to accept a write (0: a majority).
+pub fn cluster_id(members: &[u64], write_quorum: u32) -> u64 {
     let mut sorted = members.to_vec();
     sorted.sort_unstable();
     let mut hash = Sha1::new();
     for id in &sorted {
         hash.update(id.to_be_bytes());
+    }
+    if write_quorum > 0 {
+        hash.update(write_quorum.to_be_bytes());
     }
     first_eight(hash)
 }
@@ -65,6 +69,8 @@ pub struct Founding {
     pub identity: Identity,
     /// All initial members, in ascending order of id.
     pub members: Vec<InitialMember>,
+    /// How many of them accept a write; 0 for a majority.
+    pub write_quorum: u32,
 }
 
 impl Founding {
@@ -84,7 +90,9 @@ impl Founding {
         members.sort_by_key(|member| member.id);
         let member = members.iter().find(|member| member.name == config.name)?.id;
         let ids: Vec<u64> = members.iter().map(|member| member.id).collect();
-        Some(Founding { identity: Identity { cluster: cluster_id(&ids), member }, members })
+        let write_quorum = config.write_quorum.unwrap_or(0);
+        let identity = Identity { cluster: cluster_id(&ids, write_quorum), member };
+        Some(Founding { identity, members, write_quorum })
     }
 }
 
@@ -109,7 +117,7 @@ mod tests {
     fn a_lone_default_member_has_etcds_ids() {
         let id = member_id(&urls("http://localhost:2380"), "etcd-cluster", None);
         assert_eq!(id, 0x8e9e_05c5_2164_694d);
-        assert_eq!(cluster_id(&[id]), 0xcdf8_1819_4e3a_8c32);
+        assert_eq!(cluster_id(&[id], 0), 0xcdf8_1819_4e3a_8c32);
     }
 
     /// What a genuine etcd 3.5.1 reports for a cluster of three.
@@ -120,8 +128,8 @@ mod tests {
             .map(|url| member_id(&urls(url), "etcd-cluster-1", None))
             .collect();
         assert_eq!(ids, [0x8211_f1d0_f64f_3269, 0x91bc_3c39_8fb3_c146, 0xfd42_2379_fda5_0e48]);
-        assert_eq!(cluster_id(&ids), 0xef37_ad9d_c622_a7c4);
-        assert_eq!(cluster_id(&[ids[2], ids[0], ids[1]]), 0xef37_ad9d_c622_a7c4);
+        assert_eq!(cluster_id(&ids, 0), 0xef37_ad9d_c622_a7c4);
+        assert_eq!(cluster_id(&[ids[2], ids[0], ids[1]], 0), 0xef37_ad9d_c622_a7c4);
     }
 
     #[test]
@@ -145,6 +153,10 @@ mod tests {
         let b = Founding::of(&config).expect("b");
         assert_eq!((a.identity.cluster, &a.members), (b.identity.cluster, &b.members));
         assert_ne!(a.identity.member, b.identity.member);
+        config.write_quorum = Some(1);
+        let other = Founding::of(&config).expect("b");
+        assert_ne!(other.identity.cluster, b.identity.cluster, "other quorums are another cluster");
+        assert_eq!(other.identity.member, b.identity.member);
         config.name = "c".into();
         assert_eq!(Founding::of(&config), None);
     }

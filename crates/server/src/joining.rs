@@ -55,12 +55,12 @@ pub enum Beginning {
 /// # Errors
 /// The flags do not fit the cluster, or nobody answers who should.
 pub fn begin(config: &Config, protocol: &str) -> Result<Beginning, StartError> {
-    match identity_in(&config.data_dir) {
+    match identity_in(&config.data_dir, protocol) {
         Ok(Some(identity)) => return Ok(Beginning::Restart(identity)),
         Ok(None) => {}
         // With what cannot be read there is one thing left to do, if it is asked for.
-        Err(error) if config.replace_lost_disk && is_damage(&error) => {}
-        Err(error) => return Err(error.into()),
+        Err(StartError::Log(error)) if config.replace_lost_disk && is_damage(&error) => {}
+        Err(error) => return Err(error),
     }
     // A first start that did not come far leaves a directory that looks as if the member had run.
     config.validate()?;
@@ -79,14 +79,18 @@ pub fn is_damage(error: &WalError) -> bool {
     matches!(error, WalError::Damaged { .. } | WalError::Superblock { .. })
 }
 
-/// Whose data a directory holds, if it holds any.
-fn identity_in(directory: &Path) -> Result<Option<Identity>, WalError> {
+/// Whose data a directory holds, if it holds any; refused if another protocol wrote it.
+fn identity_in(directory: &Path, protocol: &str) -> Result<Option<Identity>, StartError> {
     let log = directory.join("wal");
     if !log.exists() {
         return Ok(None);
     }
-    let found = Wal::identity(&RealDisk::open(log)?)?;
-    Ok(found.map(|found| Identity { cluster: found.cluster, member: found.node }))
+    let Some(found) = Wal::identity(&RealDisk::open(log)?)? else { return Ok(None) };
+    if found.protocol != protocol {
+        let (directory, ours) = (directory.to_owned(), protocol.to_owned());
+        return Err(StartError::WrittenByOther { directory, theirs: found.protocol, ours });
+    }
+    Ok(Some(Identity { cluster: found.cluster, member: found.node }))
 }
 
 /// Ask those of the initial cluster who the members are, for a node that belongs to `identity` and has lost its own
@@ -163,10 +167,22 @@ impl Others<'_> {
         (rosters, refusals)
     }
 
+    /// That they run what this node would run: its greetings would only be turned away, by all of them.
+    fn check_protocol(&self, rosters: &[Roster]) -> Result<(), StartError> {
+        match rosters.iter().find(|roster| roster.protocol != self.protocol) {
+            Some(other) => Err(StartError::OtherProtocol {
+                theirs: other.protocol.clone(),
+                ours: self.protocol.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn found(&self) -> Result<Beginning, StartError> {
         let founding = Founding::of(self.config).expect("a valid configuration lists this member");
         let member = founding.identity.member;
         let (rosters, _) = self.rosters();
+        self.check_protocol(&rosters)?;
         let started = |known: &Member| known.id == member && known.is_started();
         let removed = |roster: &Roster| roster.removed.contains(&member);
         let seen = |roster: &Roster| {
@@ -188,6 +204,7 @@ impl Others<'_> {
         let deadline = Instant::now() + SEARCH;
         loop {
             let (rosters, refusals) = self.rosters();
+            self.check_protocol(&rosters)?;
             let mut why = None;
             for roster in &rosters {
                 match take(roster) {

@@ -10,8 +10,9 @@
 //! - when a request to change the members is answered: once the two agree ([`Shared::await_change`]);
 //! - when this node is at its end: it has been removed, and either it has applied that or a peer says so.
 //!
-//! A node may lag behind, or have joined just now and know no table. What it has heard of others by asking (hearsay) gets
-//! it links to them until the table is there.
+//! A node may lag behind, or have joined just now and know no table. What it has heard of others (hearsay), because it asked
+//! before it joined or because they say so when they connect and when the table changes, gets it links to them until its
+//! own table is there.
 //!
 //! A member that stands in for a lost disk is made a voter by the leader's node as soon as it has caught up ([`tend`]).
 
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use quorate_api::ApiError;
 use quorate_kv::{Command, Member, MemberChange, Members};
-use quorate_protocol::{LogId, Membership, NodeId, PeerStatus, Role, Status};
+use quorate_protocol::{Ballot, LogId, Membership, NodeId, PeerStatus, Role, Status};
 use quorate_wire::{Answer, Ask, Roster};
 use tokio::sync::watch;
 
@@ -31,11 +32,8 @@ use crate::config::Url;
 use crate::identity::member_id;
 use crate::shared::Shared;
 
-/// How often the leader's node looks after returning members, and everybody after strangers.
+/// How often the leader's node looks after returning members.
 const PACE: Duration = Duration::from_millis(250);
-
-/// How long a peer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a member must have been connected to count as healthy, as in etcd.
 const HEALTHY: Duration = Duration::from_secs(5);
@@ -71,12 +69,12 @@ struct Known {
 impl Known {
     /// Whether the configuration is what the table says, settled and committed.
     fn agrees(&self) -> bool {
-        self.applied == desired(&self.table)
+        self.applied == desired(&self.table, &self.applied)
     }
 
     /// Whether the change to what the table says has at least begun.
     fn tends(&self) -> bool {
-        self.in_force.settled() == desired(&self.table)
+        self.in_force.settled() == desired(&self.table, &self.in_force)
     }
 
     fn addresses(&self) -> BTreeMap<NodeId, Vec<String>> {
@@ -87,9 +85,12 @@ impl Known {
     }
 }
 
-/// The membership that a table says ought to be.
-pub fn desired(table: &Members) -> Membership {
-    Membership::new(table.voters().map(NodeId), table.learners().map(NodeId))
+/// The membership that a table says ought to be. Which quorums it has is not in the table: they stay as they are at
+/// `present`, or become all voters where there are no longer as many.
+pub fn desired(table: &Members, present: &Membership) -> Membership {
+    let desired = Membership::new(table.voters().map(NodeId), table.learners().map(NodeId));
+    let voters = u32::try_from(desired.voters().nodes().len()).unwrap_or(u32::MAX);
+    desired.with_write_quorum(present.write_quorum().min(voters))
 }
 
 /// Where a member's peers dial it.
@@ -133,9 +134,9 @@ impl Roll {
     /// The voter, other than `own`, that would be the best to lead: the one that has the most of the log.
     pub fn successor(&self, own: NodeId) -> Option<NodeId> {
         let known = self.known.read();
-        let ought = desired(&known.table);
+        let ought = |node: NodeId| known.table.get(node.0).is_some_and(|member| !member.is_learner);
         let votes = |peer: &&PeerStatus| {
-            peer.node != own && peer.active && ought.votes(peer.node) && known.in_force.votes(peer.node)
+            peer.node != own && peer.active && ought(peer.node) && known.in_force.votes(peer.node)
         };
         known.progress.iter().filter(votes).max_by_key(|peer| peer.matched).map(|peer| peer.node)
     }
@@ -143,14 +144,15 @@ impl Roll {
 
 impl Shared {
     /// The table or the configuration has been applied.
-    pub fn members_applied(&self, table: &Arc<Members>, membership: &Membership, round: u64) {
+    pub fn members_applied(&self, table: &Arc<Members>, membership: &Membership, ballot: Ballot) {
         let mut known = self.roll.known.write();
         known.table = Arc::clone(table);
         known.applied = membership.clone();
         known.hearsay.retain(|node, _| table.get(node.0).is_none());
         drop(known);
-        self.consensus().desire(Some(desired(table)), round);
+        self.consensus().stands(ballot);
         self.members_changed();
+        self.peers.introduce(self.roster());
         if table.is_removed(self.member())
             && !membership.is_joint()
             && !membership.contains(NodeId(self.member()))
@@ -161,11 +163,21 @@ impl Shared {
 
     /// The core was looked at.
     pub fn core_seen(&self, status: &Status) {
-        self.roll.repairing.store(behind_its_disk(status), Ordering::Relaxed);
+        self.roll.repairing.store(status.repairing, Ordering::Relaxed);
         let mut known = self.roll.known.write();
         let same = known.in_force == status.membership;
         if !same {
-            known.in_force = status.membership.clone();
+            let now = &status.membership;
+            let voters: Vec<String> =
+                now.voters().nodes().iter().map(|node| format!("{:x}", node.0)).collect();
+            let joint = now.is_joint();
+            tracing::info!(
+                ?voters,
+                joint,
+                write_quorum = now.write_quorum(),
+                "another membership is in force"
+            );
+            known.in_force = now.clone();
         }
         known.last = status.last;
         known.progress.clear();
@@ -388,21 +400,21 @@ impl Shared {
         Ok(new)
     }
 
-    /// Learn from others who those are that this node does not know.
-    async fn inquire(&self) {
-        for node in self.peers.known().into_keys() {
-            if let Some(Answer::Members(roster)) = self.peers.ask(node, &Ask::Members, PATIENCE).await
-                && roster.cluster == self.identity.cluster
-            {
-                let mut known = self.roll.known.write();
-                let table = Arc::clone(&known.table);
-                let news = hearsay(&roster).into_iter();
-                known.hearsay.extend(
-                    news.filter(|(node, _)| table.get(node.0).is_none() && !table.is_removed(node.0)),
-                );
-                drop(known);
-                self.follow_peers();
-            }
+    /// A peer says who the members are: there may be some that this node has not heard of yet.
+    pub fn heard(&self, roster: &Roster) {
+        if roster.cluster != self.identity.cluster {
+            return;
+        }
+        let mut known = self.roll.known.write();
+        let news: Vec<_> = hearsay(roster)
+            .into_iter()
+            .filter(|(node, at)| known.table.get(node.0).is_none() && known.hearsay.get(node) != Some(at))
+            .collect();
+        let any = !news.is_empty();
+        known.hearsay.extend(news);
+        drop(known);
+        if any {
+            self.follow_peers();
         }
     }
 
@@ -413,7 +425,7 @@ impl Shared {
             let id = member.id;
             let ready = self.in_sync_here(id) == Answer::InSync { ready: true };
             if ready && self.peers.reaches(NodeId(id)) {
-                match self.propose(&Command::Member(MemberChange::Promote { id, strict: false })).await {
+                match self.change_members(MemberChange::Promote { id, strict: false }).await {
                     Ok(_) => tracing::info!("member {id:x}, which came back after a lost disk, votes again"),
                     Err(error) => tracing::warn!("member {id:x} is not promoted yet: {}", error.text()),
                 }
@@ -422,7 +434,7 @@ impl Shared {
     }
 }
 
-/// Look after members that return and nodes that nobody knows, for as long as the node runs.
+/// Look after members that return, for as long as the node runs.
 pub async fn tend(shared: Arc<Shared>) {
     let mut pace = tokio::time::interval(PACE);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -431,18 +443,8 @@ pub async fn tend(shared: Arc<Shared>) {
         if shared.leadership.leads() {
             shared.welcome().await;
         }
-        if !shared.peers.take_strangers().is_empty() {
-            shared.inquire().await;
-        }
     }
 }
-
-/// Whether a log lacks entries that it is known to have held.
-fn behind_its_disk(status: &Status) -> bool {
-    let place = |id: LogId| (id.ballot.round, id.index);
-    place(status.held) > place(status.last)
-}
-
 /// Whether two lists name the same URLs.
 pub fn same_urls(a: &[String], b: &[String]) -> bool {
     let set = |urls: &[String]| urls.iter().cloned().collect::<BTreeSet<String>>();
@@ -453,4 +455,19 @@ pub fn same_urls(a: &[String], b: &[String]) -> bool {
 pub fn unix_seconds() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quorums_stay_as_they_are_while_there_are_as_many_voters() {
+        let member = |id| Member { id, peer_urls: vec![format!("http://m{id}:1")], ..Member::default() };
+        let table = |count| Members::founding((1..=count).map(member));
+        let present = Membership::new((1..=5).map(NodeId), []).with_write_quorum(4);
+        let wished = [5, 4, 3].map(|count| desired(&table(count), &present).write_quorum());
+        assert_eq!(wished, [4, 4, 3]);
+        assert_eq!(desired(&table(3), &Membership::new([NodeId(1)], [])).write_quorum(), 0);
+    }
 }

@@ -23,14 +23,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use quorate_kv::Member;
 use quorate_protocol::NodeId;
-use quorate_raft::Raft;
 use tokio::runtime::Runtime;
 
 use crate::checkpoint;
 use crate::config::{Config, Url};
 use crate::opening::StartError;
 use crate::shared::{Fate, Shared};
-use crate::startup::start;
 
 /// How long a leader that stops waits for another one.
 const HANDING_OVER: Duration = Duration::from_secs(1);
@@ -61,8 +59,7 @@ impl Node {
             true => config.validate_again()?,
             false => config.validate()?,
         }
-        // The one place that picks a protocol.
-        start::<Raft>(config)
+        config.protocol.start(config)
     }
 
     /// This member's id.

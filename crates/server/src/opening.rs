@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use quorate_kv::{Member, State};
 use quorate_protocol::{LogId, Membership, NodeId, Recovered};
@@ -82,6 +82,31 @@ pub enum StartError {
     FoundedAlready {
         /// Theirs.
         cluster: u64,
+    },
+    /// The log is another protocol's, to which this one's entries mean nothing.
+    #[error(
+        "{directory} was written under --protocol {theirs}, and this node was started with --protocol {ours}: start it with \
+         --protocol {theirs}, or name a directory of its own. A cluster keeps its protocol; to change it, found another and \
+         load it"
+    )]
+    WrittenByOther {
+        /// The data directory.
+        directory: PathBuf,
+        /// What wrote it.
+        theirs: String,
+        /// What this node would run.
+        ours: String,
+    },
+    /// The others run another protocol.
+    #[error(
+        "the members in --initial-cluster run --protocol {theirs}, this one was started with --protocol {ours}: start it \
+         with --protocol {theirs}"
+    )]
+    OtherProtocol {
+        /// What they run.
+        theirs: String,
+        /// What this node would run.
+        ours: String,
     },
     /// Nobody who could know the cluster.
     #[error(
@@ -188,6 +213,7 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
 struct Opening<'a> {
     config: &'a Config,
     protocol: &'static str,
+    sparse_log: bool,
     state_directory: PathBuf,
     options: quorate_storage::Options,
 }
@@ -201,6 +227,7 @@ pub fn open<C: Core>(config: &Config, beginning: Beginning) -> Result<Opened, St
     let opening = Opening {
         config,
         protocol: C::NAME,
+        sparse_log: C::CAPS.sparse_log,
         state_directory: config.data_dir.join("state"),
         options: quorate_storage::Options { fatal: unreadable, ..Default::default() },
     };
@@ -228,7 +255,8 @@ impl Opening<'_> {
             peer_urls: initial.peer_urls.iter().map(ToString::to_string).collect(),
             ..Member::default()
         };
-        let voters = Membership::new(founding.members.iter().map(|member| NodeId(member.id)), []);
+        let voters = Membership::new(founding.members.iter().map(|member| NodeId(member.id)), [])
+            .with_write_quorum(founding.write_quorum);
         let store = Store::open(&self.state_directory, &self.options)?;
         let mut state = State::found(store, founding.members.iter().map(member), voters.to_bytes());
         state.storage_mut().checkpoint(true)?;
@@ -290,15 +318,14 @@ impl Opening<'_> {
                 "the state cannot be used, and it can only be restored from the other members: {why}"
             );
         })?;
-        let aside = set_aside(&self.state_directory, "damaged")?;
+        let aside = quorate_storage::set_aside(&self.state_directory)?;
         tracing::warn!(
-            aside = %aside.display(),
+            ?aside,
             "the state cannot be used, is set aside, and will be sent anew by the leader: {why}"
         );
-        let last = found.entries.last().map_or(found.base, |entry| entry.id);
-        let held = [found.held, last].into_iter().max_by_key(|id| (id.ballot.round, id.index));
-        let recovered =
-            Recovered { promised: found.promised, held: held.unwrap_or_default(), ..Recovered::default() };
+        let held = held(&found, self.sparse_log);
+        let Recovered { promised, joined, .. } = found;
+        let recovered = Recovered { promised, joined, held, ..Recovered::default() };
         let state = State::restore(Store::open(&self.state_directory, &self.options)?);
         self.opened(identity, wal, state, recovered, hearsay(&roster))
     }
@@ -348,6 +375,14 @@ impl Opening<'_> {
         hearsay: BTreeMap<NodeId, Vec<String>>,
     ) -> Result<Opened, StartError> {
         let (applied, membership) = (standing(state.meta()), membership(state.meta()));
+        let asked = self.config.write_quorum.filter(|&asked| asked != membership.write_quorum());
+        if let Some(asked) = asked.filter(|_| !membership.voters().is_empty()) {
+            let holds = membership.write_quorum();
+            tracing::warn!(
+                "--write-quorum {asked} has no effect: this cluster was founded with another, and writes with {}",
+                if holds == 0 { "a majority".to_owned() } else { holds.to_string() }
+            );
+        }
         let recovered = Recovered { applied, membership, ..recovered };
         let Opening { state_directory, options, .. } = self;
         Ok(Opened { identity, wal, state, recovered, hearsay, state_directory, options })
@@ -372,12 +407,24 @@ impl Opening<'_> {
     /// Move what there is of a lost disk aside, if there is anything.
     fn move_aside(&self) -> Result<(), StartError> {
         let directory = &self.config.data_dir;
-        if ["wal", "state"].iter().any(|part| directory.join(part).exists()) {
-            let aside = set_aside(directory, "lost")?;
+        if ["wal", "state"].iter().any(|part| directory.join(part).exists())
+            && let Some(aside) = quorate_storage::move_aside(directory, "lost")?
+        {
             tracing::warn!(aside = %aside.display(), "what was left of the data directory is kept there");
         }
         Ok(())
     }
+}
+
+/// The last entry that a log has held, damage or not: by (round, index), or of a sparse log, in which neither leads to the
+/// other, the greatest ballot and the greatest index.
+fn held(log: &Recovered, sparse: bool) -> LogId {
+    let ids = [log.held, log.base].into_iter().chain(log.entries.iter().map(|entry| entry.id));
+    let greater = |a: LogId, b: LogId| match sparse {
+        true => LogId { ballot: a.ballot.max(b.ballot), index: a.index.max(b.index) },
+        false => std::cmp::max_by_key(a, b, |id| (id.ballot.round, id.index)),
+    };
+    ids.fold(LogId::default(), greater)
 }
 
 /// The state, if the log goes on from it.
@@ -390,24 +437,6 @@ fn fits(state: State<Store>, log: &Recovered) -> Result<State<Store>, String> {
             Err(format!("it stands at index {stands}, and the log begins after index {}", log.base.index))
         }
     }
-}
-
-/// Rename a directory to `<directory>.<what>-<n>`, with the first number that is free.
-fn set_aside(directory: &Path, what: &str) -> Result<PathBuf, StartError> {
-    let named = |n: u32| {
-        let mut name = directory.as_os_str().to_owned();
-        name.push(format!(".{what}-{n}"));
-        PathBuf::from(name)
-    };
-    let aside = (1..).map(named).find(|path| !path.exists()).expect("numbers do not run out");
-    if directory.exists() {
-        std::fs::rename(directory, &aside).map_err(io(format!(
-            "cannot move {} to {}; move it away yourself and start again",
-            directory.display(),
-            aside.display()
-        )))?;
-    }
-    Ok(aside)
 }
 
 /// The state machine has no answer to a record it was promised and cannot read: end before anything wrong is

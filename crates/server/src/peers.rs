@@ -11,8 +11,9 @@
 //!
 //! Whom there is a link to follows the members table ([`Peers::follow`]): links come, go and are dialled elsewhere as
 //! the table is changed. A node that is not in the table may still dial: perhaps this node has not heard of it yet. It
-//! is listened to and noted as a stranger, and somebody who knows more is asked about it
-//! ([`members`](crate::members)). Only who is known to have been removed is turned away, and told so.
+//! is listened to, and since everybody who connects says first whom it knows, itself among them, it can be answered too,
+//! even by a node whose table names nobody that is still there ([`members`](crate::members)). Only who is known to have
+//! been removed is turned away, and told so.
 
 mod images;
 mod link;
@@ -32,7 +33,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quorate_protocol::{Consensus, NodeId};
 use quorate_storage::ImageReader;
-use quorate_wire::{Answer, Ask, Packet, encode_message};
+use quorate_wire::{Answer, Ask, Packet, Roster, encode_message};
 use tokio::sync::oneshot;
 
 use link::Link;
@@ -43,8 +44,8 @@ pub use sender::Hooks;
 /// How long a connection may take to come about, and a write to make progress.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Strangers remembered, at most.
-const MAX_STRANGERS: usize = 64;
+/// The number of an answer that nobody asked for: who the members are.
+const UNASKED: u64 = 0;
 
 /// Who this node is to its peers.
 #[derive(Clone, Debug)]
@@ -67,7 +68,8 @@ type Frame = Vec<Bytes>;
 pub struct Peers {
     local: Local,
     links: RwLock<BTreeMap<NodeId, Arc<Link>>>,
-    roster: Mutex<Roster>,
+    /// Who may not come back.
+    removed: Mutex<BTreeSet<NodeId>>,
     /// The links' threads.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Questions of ours without an answer yet.
@@ -82,14 +84,6 @@ pub struct Peers {
     stopping: AtomicBool,
     /// Every open socket with whom it leads to, to be shut down when the node stops or that one is removed.
     sockets: Mutex<HashMap<u64, (NodeId, TcpStream)>>,
-}
-
-/// Who may dial.
-#[derive(Debug, Default)]
-struct Roster {
-    removed: BTreeSet<NodeId>,
-    /// Those who have dialled and are not known.
-    strangers: BTreeSet<NodeId>,
 }
 
 struct Staged(ImageReader);
@@ -107,7 +101,7 @@ impl Peers {
             next_token: AtomicU64::new(local.incarnation << 20),
             local,
             links: RwLock::default(),
-            roster: Mutex::default(),
+            removed: Mutex::default(),
             threads: Mutex::default(),
             asked: Mutex::default(),
             staged: Mutex::default(),
@@ -135,10 +129,7 @@ impl Peers {
         wanted: &BTreeMap<NodeId, Vec<String>>,
         removed: impl IntoIterator<Item = NodeId>,
     ) {
-        let mut roster = self.roster.lock();
-        roster.removed.extend(removed);
-        roster.strangers.retain(|node| !wanted.contains_key(node));
-        drop(roster);
+        self.removed.lock().extend(removed);
         let mut links = self.links.write();
         let gone: Vec<NodeId> = links.keys().filter(|node| !wanted.contains_key(node)).copied().collect();
         for node in &gone {
@@ -171,22 +162,16 @@ impl Peers {
         self.links.read().iter().map(|(node, link)| (*node, link.addresses())).collect()
     }
 
-    /// Those who have dialled and are not known; not named twice.
-    pub fn take_strangers(&self) -> BTreeSet<NodeId> {
-        std::mem::take(&mut self.roster.lock().strangers)
-    }
-
     /// Whether a node that dials may be listened to.
     fn admits(&self, from: NodeId) -> bool {
-        if self.links.read().contains_key(&from) {
-            return true;
+        self.links.read().contains_key(&from) || !self.removed.lock().contains(&from)
+    }
+
+    /// Tell everybody who the members are.
+    pub fn introduce(&self, roster: Roster) {
+        if let Some(frame) = introduction(roster) {
+            self.links.read().values().for_each(|link| link.send(frame.clone()));
         }
-        let mut roster = self.roster.lock();
-        let admitted = !roster.removed.contains(&from);
-        if admitted && roster.strangers.len() < MAX_STRANGERS {
-            roster.strangers.insert(from);
-        }
-        admitted
     }
 
     fn link(&self, to: NodeId) -> Option<Arc<Link>> {
@@ -297,6 +282,11 @@ impl Peers {
         }
         Tracked { peers: self, token }
     }
+}
+
+/// Who the members are, for a peer that has not asked.
+fn introduction(roster: Roster) -> Option<Frame> {
+    Packet::answer(UNASKED, &Answer::Members(roster)).encode().ok()
 }
 
 /// A socket that [`Peers::stop`] will shut down.

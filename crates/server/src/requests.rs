@@ -3,6 +3,7 @@
 //! A write that gets no answer in time may still be committed later; its client is told so by the error's
 //! text, as etcd's clients expect.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use quorate_wire::encode_request;
 use tonic::metadata::MetadataMap;
 
 use crate::shared::{Shared, Unproposed};
+
+/// How long after a new leader's first entry its predecessors' may still come.
+const PASSING_ON: Duration = Duration::from_millis(500);
 
 /// Entries committed and not yet applied, at most, before new writes are refused.
 const MAX_UNAPPLIED: u64 = 5_000;
@@ -28,7 +32,8 @@ impl Shared {
     /// The command's own, or why it was not carried out (or may not have been).
     pub async fn propose(&self, command: &Command) -> Result<Applied, ApiError> {
         self.check_room(command)?;
-        let waiter = self.proposals.register().ok_or(ApiError::TooManyRequests)?;
+        let leader = self.leadership.leader().unwrap_or(0);
+        let waiter = self.proposals.register(leader).ok_or(ApiError::TooManyRequests)?;
         let data =
             encode_request(self.member(), waiter.number(), command).map_err(|_| ApiError::TooManyOps)?;
         self.metrics.pending.inc();
@@ -38,10 +43,23 @@ impl Shared {
         match answer {
             Ok(Some(Ok(applied))) => Ok(applied),
             Ok(Some(Err(Unproposed::NoLeader))) => Err(self.failed(self.no_answer())),
+            Ok(Some(Err(Unproposed::Lost))) => Err(self.failed(ApiError::TimeoutLeaderFailure)),
             Ok(Some(Err(Unproposed::Overloaded))) => Err(self.failed(ApiError::TooManyRequests)),
             Ok(None) => Err(ApiError::Stopped),
             Err(_) => Err(self.failed(self.no_answer())),
         }
+    }
+
+    /// Entries of a new leader are applied, and with them all that is left of those before it. What was passed to one of
+    /// these and is not among that will hardly come any more: it is answered as unknown, without waiting for the time a
+    /// request may take, a moment later only because a leader that handed over may still be passing it on.
+    pub fn give_up_for_lost(self: &Arc<Self>, leader: u64) {
+        let (shared, before) = (Arc::clone(self), self.proposals.next());
+        self.runtime.spawn(async move {
+            tokio::time::sleep(PASSING_ON).await;
+            let lost = shared.proposals.left_behind(before, leader);
+            shared.proposals.complete(lost.into_iter().map(|number| (number, Err(Unproposed::Lost))));
+        });
     }
 
     /// Confirm that a read from now on is linearizable here.
@@ -49,7 +67,7 @@ impl Shared {
     /// # Errors
     /// That could not be confirmed.
     pub async fn confirm_read(&self) -> Result<(), ApiError> {
-        let waiter = self.reads.register().ok_or(ApiError::TooManyRequests)?;
+        let waiter = self.reads.register(0).ok_or(ApiError::TooManyRequests)?;
         self.consensus().read(quorate_protocol::ReadId(waiter.number()));
         match tokio::time::timeout(self.request_timeout(), waiter.wait()).await {
             Ok(Some(true)) => Ok(()),

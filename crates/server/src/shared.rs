@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quorate_api::convert::Answering;
 use quorate_kv::{Applied, State};
-use quorate_protocol::{Consensus, Entry, Index, LogId, Membership, NodeId, ReadId, Role, Seq};
+use quorate_protocol::{Ballot, Consensus, Entry, Index, LogId, Membership, NodeId, ReadId, Role, Seq};
 use quorate_replica::Lessor;
 use quorate_storage::{Image, Store};
 
@@ -51,9 +51,8 @@ pub enum ConsensusInput<M> {
     SnapshotSent(NodeId, bool),
     /// A durable checkpoint of the state covers the log up to here.
     Checkpointed(Index),
-    /// The state machine has applied entries of this round, and the members table says that the membership ought to be
-    /// this, if that is news.
-    Desire(Option<Membership>, u64),
+    /// The state machine has applied the first entry of this ballot, or the members have changed under it.
+    Stands(Ballot),
     /// Hand the leadership over to this voter.
     Transfer(NodeId),
     /// The node stops.
@@ -89,8 +88,8 @@ pub trait Consenter: Send + Sync {
     fn read(&self, id: ReadId);
     /// The state is durable up to here.
     fn checkpointed(&self, index: Index);
-    /// The membership ought to be this.
-    fn desire(&self, membership: Option<Membership>, round: u64);
+    /// Entries of this ballot are applied: see what the members table says.
+    fn stands(&self, ballot: Ballot);
     /// Hand the leadership over.
     fn transfer(&self, to: NodeId);
 }
@@ -232,13 +231,15 @@ pub struct Shared {
     pub started: Instant,
 }
 
-/// Why a proposal was not replicated.
+/// Why a proposal was not replicated, or may not have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unproposed {
     /// Nobody led.
     NoLeader,
     /// Too much is under way.
     Overloaded,
+    /// It was left to a leader that another has replaced. What became of it is not known.
+    Lost,
 }
 
 impl Shared {

@@ -27,7 +27,7 @@ use crate::consensus::{Busy, Driver, Ear, attend};
 use crate::identity::Identity;
 use crate::log::{LogInput, LogWriter, prepare_segments};
 use crate::mailbox::{Receiver, Sender, mailbox};
-use crate::members::{self, Roll, desired};
+use crate::members::{self, Roll};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::opening::{self, Opened, Ports, StartError};
@@ -178,7 +178,7 @@ impl<C: Core> Parts<C> {
                 staged: None,
                 outputs: Vec::new(),
                 ticks: Ticks::begin(shared.config.read_lease_drift_percent.is_some()),
-                steward: Steward::new(desired(&shared.roll.table())),
+                steward: Steward::new(),
             })
         });
         let ear = Ear { core: Arc::downgrade(&core), busy };
@@ -224,7 +224,8 @@ impl<C: Core> Parts<C> {
 /// What news of connections and images leads to.
 fn hooks<C: Core>(shared: &Arc<Shared>, core: &Arc<Combiner<Driver<C>>>) -> Hooks {
     // Weak: what holds the peers is held by the core.
-    let (sent_to, reset_to, shared) = (Arc::downgrade(core), Arc::downgrade(core), Arc::downgrade(shared));
+    let (sent_to, reset_to) = (Arc::downgrade(core), Arc::downgrade(core));
+    let (known, shared) = (Arc::downgrade(shared), Arc::downgrade(shared));
     let sent = move |to, ok| {
         if let Some(core) = sent_to.upgrade() {
             core.leave(ConsensusInput::SnapshotSent(to, ok));
@@ -235,12 +236,18 @@ fn hooks<C: Core>(shared: &Arc<Shared>, core: &Arc<Combiner<Driver<C>>>) -> Hook
             core.submit(ConsensusInput::LinkReset(to));
         }
     };
+    let roster = move || known.upgrade().map(|shared| shared.roster());
     let removed = move |_: NodeId| {
         if let Some(shared) = shared.upgrade() {
             shared.end_removed();
         }
     };
-    Hooks { sent: Box::new(sent), reset: Box::new(reset), removed: Box::new(removed) }
+    Hooks {
+        sent: Box::new(sent),
+        reset: Box::new(reset),
+        roster: Box::new(roster),
+        removed: Box::new(removed),
+    }
 }
 
 /// One thread for each listener; answers where they listen.

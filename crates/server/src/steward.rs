@@ -1,14 +1,15 @@
 //! What a leader's node asks of its core because of the members table.
 //!
-//! The table says who ought to vote; while the core's membership is another one, a leader is asked to change it, again
-//! and again until it has (a core takes such a wish only when nothing stands against it, and answers nothing). A
-//! table that lags the log would wish an old membership back, so nothing is asked before the first entry of the
-//! leader's own round is applied. A leader that is to lose its vote is asked to hand over first: the cluster would otherwise be without a leader for an
-//! election timeout. If nobody takes over within a while the change is asked for all the same.
+//! The table says who ought to vote. Where the core's membership is another one, a leader's replica is told so once; it
+//! remembers the wish and repeats it until the membership is that, or another leads. A table that lags the log would wish
+//! an old membership back, so nothing is asked before an entry of the leader's own ballot is applied: its round alone
+//! would not do, where a round can have several leaders. A leader that is to lose its vote is asked to hand over first:
+//! the cluster would otherwise be without a leader for an election timeout. If nobody takes over within a while the
+//! change is asked for all the same.
 
 use std::time::{Duration, Instant};
 
-use quorate_protocol::{Membership, NodeId, Status};
+use quorate_protocol::{Ballot, Membership, NodeId, Status};
 use quorate_replica::Input;
 
 /// How often the core is looked at.
@@ -23,25 +24,22 @@ const HANDING_OVER: Duration = Duration::from_secs(3);
 /// Looks after one core.
 #[derive(Debug)]
 pub struct Steward {
-    desired: Option<Membership>,
-    /// The round of the last entries applied when the table was last looked at.
-    round: u64,
+    /// Under which the last entries were written that are known to be applied.
+    ballot: Ballot,
     next: Instant,
     /// Since when this leader has tried to hand over in order to go.
     leaving: Option<Instant>,
 }
 
 impl Steward {
-    /// The table that was found at the start says this.
-    pub fn new(desired: Membership) -> Self {
-        let desired = Some(desired).filter(|desired| !desired.voters().is_empty());
-        Steward { desired, round: 0, next: Instant::now(), leaving: None }
+    /// Nothing is known to be applied.
+    pub fn new() -> Self {
+        Steward { ballot: Ballot::default(), next: Instant::now(), leaving: None }
     }
 
-    /// The table says this now, if that is news, with entries of this round applied.
-    pub fn desire(&mut self, membership: Option<Membership>, round: u64) {
-        self.desired = membership.or(self.desired.take());
-        self.round = round;
+    /// Entries of this ballot are applied.
+    pub fn stands(&mut self, ballot: Ballot) {
+        self.ballot = ballot;
         self.look_soon();
     }
 
@@ -70,28 +68,35 @@ impl Steward {
         self.leaving = None;
     }
 
-    /// What to ask of a core that leads and stands so.
+    /// What to ask of a replica that leads and stands so, where the table says `desired` and the replica has been `asked`
+    /// for something already.
     pub fn advise<M>(
         &mut self,
         status: &Status,
+        desired: Membership,
+        asked: Option<&Membership>,
         successor: impl FnOnce() -> Option<NodeId>,
     ) -> Option<Input<M>> {
-        let current = self.round == status.promised.round;
-        let desired = self.desired.as_ref().filter(|desired| current && **desired != status.membership)?;
+        let own = Ballot { round: status.promised.round, node: status.id };
+        // A wish that the table has gone back on is replaced too.
+        let content = *asked.unwrap_or(&status.membership) == desired;
+        if self.ballot != own || content || desired.voters().is_empty() {
+            return None;
+        }
         if desired.votes(status.id) || status.membership.is_joint() {
-            return Some(Input::Change(desired.clone()));
+            return Some(Input::Change(desired));
         }
         let since = *self.leaving.get_or_insert_with(Instant::now);
         match successor().filter(|_| since.elapsed() < HANDING_OVER) {
             Some(successor) => Some(Input::Transfer(successor)),
-            None => Some(Input::Change(desired.clone())),
+            None => Some(Input::Change(desired)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use quorate_protocol::{Ballot, Index, LogId, Role};
+    use quorate_protocol::{Index, LogId, Role};
 
     use super::*;
 
@@ -101,52 +106,71 @@ mod tests {
 
     fn leader(membership: Membership) -> Status {
         let id = LogId::default();
-        let promised = Ballot { round: 1, node: NodeId(1) };
         Status {
             id: NodeId(1),
             role: Role::Leader,
-            promised,
+            promised: ballot(1, 1),
             leader: Some(NodeId(1)),
             base: id,
             last: id,
             commit: Index(0),
             membership,
             held: id,
+            repairing: false,
             peers: Vec::new(),
         }
     }
 
-    fn asked(steward: &mut Steward, status: &Status, successor: Option<u64>) -> String {
-        format!("{:?}", steward.advise::<()>(status, || successor.map(NodeId)))
+    fn ballot(round: u64, node: u64) -> Ballot {
+        Ballot { round, node: NodeId(node) }
+    }
+
+    /// What is asked of a leader of {1}, or whatever else it has been asked for, to which the table says `desired`.
+    fn advice(steward: &mut Steward, status: &Status, desired: &[u64], asked: Option<&[u64]>) -> String {
+        let asked = asked.map(membership);
+        format!("{:?}", steward.advise::<()>(status, membership(desired), asked.as_ref(), || None))
     }
 
     #[test]
-    fn what_differs_is_asked_for_until_it_is_in_force() {
-        let mut steward = Steward::new(membership(&[1, 2]));
+    fn what_differs_is_asked_for_once() {
+        let mut steward = Steward::new();
         let before = leader(membership(&[1]));
-        assert_eq!(asked(&mut steward, &before, None), "None", "the table may be older than the log");
-        steward.desire(None, 1);
-        for _ in 0..2 {
-            assert!(asked(&mut steward, &before, None).starts_with("Some(Change"));
-        }
-        assert_eq!(asked(&mut steward, &leader(membership(&[1, 2])), None), "None");
-        steward.desire(Some(membership(&[1])), 1);
-        assert!(asked(&mut steward, &leader(membership(&[1, 2])), None).starts_with("Some(Change"));
         assert_eq!(
-            asked(&mut Steward::new(Membership::default()), &before, None),
+            advice(&mut steward, &before, &[1, 2], None),
             "None",
-            "nothing is known"
+            "the table may be older than the log"
         );
+        steward.stands(ballot(1, 2));
+        assert_eq!(
+            advice(&mut steward, &before, &[1, 2], None),
+            "None",
+            "another leader of that round wrote this"
+        );
+        steward.stands(ballot(1, 1));
+        assert!(advice(&mut steward, &before, &[1, 2], None).starts_with("Some(Change"));
+        assert_eq!(advice(&mut steward, &before, &[1, 2], Some(&[1, 2])), "None", "the replica remembers");
+        assert_eq!(advice(&mut steward, &leader(membership(&[1, 2])), &[1, 2], None), "None");
+        assert!(
+            advice(&mut steward, &before, &[1], Some(&[1, 2])).starts_with("Some(Change"),
+            "it is not wished any more"
+        );
+        assert_eq!(advice(&mut steward, &before, &[], None), "None", "nothing is known");
     }
 
     #[test]
     fn a_leader_that_goes_hands_over_first_if_somebody_can_take_over() {
-        let mut steward = Steward::new(membership(&[2, 3]));
-        steward.desire(None, 1);
+        let mut steward = Steward::new();
+        steward.stands(ballot(1, 1));
         let before = leader(membership(&[1, 2, 3]));
-        assert_eq!(asked(&mut steward, &before, Some(3)), "Some(Transfer(NodeId(3)))");
-        assert!(asked(&mut steward, &before, None).starts_with("Some(Change"));
+        let asked = |steward: &mut Steward, successor: Option<u64>| {
+            format!(
+                "{:?}",
+                steward.advise::<()>(&before, membership(&[2, 3]), None, || successor.map(NodeId))
+            )
+        };
+        assert_eq!(asked(&mut steward, Some(3)), "Some(Transfer(NodeId(3)))");
+        assert!(asked(&mut steward, None).starts_with("Some(Change"));
         steward.leaving = Instant::now().checked_sub(HANDING_OVER);
-        assert!(asked(&mut steward, &before, Some(3)).starts_with("Some(Change"), "not for ever");
+        assert!(asked(&mut steward, Some(3)).starts_with("Some(Change"), "not for ever");
     }
 }

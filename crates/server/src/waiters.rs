@@ -16,7 +16,8 @@ pub struct Waiters<T> {
     next: AtomicU64,
     max: usize,
     closed: AtomicBool,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<T>>>,
+    /// By number: who waits, and which leader is to answer, 0 where that is not known.
+    waiting: Mutex<HashMap<u64, (u64, oneshot::Sender<T>)>>,
 }
 
 /// A place in [`Waiters`]; gives itself up when dropped.
@@ -39,8 +40,8 @@ impl<T> Waiters<T> {
         }
     }
 
-    /// Take a place, if there is one.
-    pub fn register(&self) -> Option<Waiter<'_, T>> {
+    /// Take a place, if there is one, to wait for what this leader makes of it (0: whoever).
+    pub fn register(&self, leader: u64) -> Option<Waiter<'_, T>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock();
@@ -49,7 +50,7 @@ impl<T> Waiters<T> {
         }
         // A waiter of a node that stops is given up at once: its sender is dropped here.
         if !self.closed.load(Ordering::SeqCst) {
-            waiting.insert(number, sender);
+            waiting.insert(number, (leader, sender));
         }
         drop(waiting);
         Some(Waiter { waiters: self, number, receiver, done: false })
@@ -59,6 +60,20 @@ impl<T> Waiters<T> {
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.waiting.lock().clear();
+    }
+
+    /// The number that comes next.
+    pub fn next(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// The numbers before this one under which somebody waits for another leader than `leader`.
+    pub fn left_behind(&self, before: u64, leader: u64) -> Vec<u64> {
+        let waiting = self.waiting.lock();
+        let left = |(&number, &(to, _)): (&u64, &(u64, _))| {
+            (number < before && to != 0 && to != leader).then_some(number)
+        };
+        waiting.iter().filter_map(left).collect()
     }
 
     /// A number nobody waits under.
@@ -71,7 +86,7 @@ impl<T> Waiters<T> {
         let mut ready = Vec::new();
         let mut waiting = self.waiting.lock();
         for (number, value) in values {
-            if let Some(sender) = waiting.remove(&number) {
+            if let Some((_, sender)) = waiting.remove(&number) {
                 ready.push((sender, value));
             }
         }
@@ -102,5 +117,21 @@ impl<T> Drop for Waiter<'_, T> {
         if !self.done {
             self.waiters.waiting.lock().remove(&self.number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_another_leader_is_left_behind_and_who_waits_for_anybody_is_not() {
+        let waiters: Waiters<()> = Waiters::new(10, 10);
+        let places = [1, 2, 0, 1].map(|leader| waiters.register(leader).expect("a place"));
+        let before = places[3].number();
+        assert_eq!(waiters.left_behind(before, 2), [places[0].number()], "the last came later");
+        waiters.complete([(places[0].number(), ())]);
+        assert_eq!(waiters.left_behind(before, 2), [0; 0], "it has its answer");
+        assert_eq!(waiters.left_behind(waiters.next(), 2), [before]);
     }
 }

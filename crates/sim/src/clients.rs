@@ -196,7 +196,10 @@ impl Clients {
             if !client.probe && !answered {
                 client.node = Env::a_server(&env.serving, &mut env.dice.clients);
             }
-            let delay = 1_000 + env.dice.clients.below(env.swarm.load.think_us + 1);
+            // In a long world a client thinks for longer than peace may last; a probe asks until it is served.
+            let thinks_us = env.swarm.load.think_us;
+            let thinks_us = if client.probe { thinks_us.min(env.swarm.tick_us) } else { thinks_us };
+            let delay = 1_000 + env.dice.clients.below(thinks_us + 1);
             env.after(delay, Event::Client(ClientEvent::Next { client: at }));
         }
     }
@@ -384,4 +387,38 @@ fn single(key: &Bytes) -> KeyRange {
 
 fn put(key: &Bytes, value: &Bytes) -> Put {
     Put { key: key.clone(), value: value.clone(), ..Put::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::trace::Trace;
+    use quorate_protocol::{Caps, Random};
+
+    /// A probe whose request was lost asks again at once. In a world that lasts a day, where clients think for minutes,
+    /// it once thought as long as they do, and peace was over before it asked again.
+    #[test]
+    fn a_probe_does_not_stop_to_think() {
+        let options = Options::default();
+        let mut swarm = options.swarm();
+        (swarm.load.clients, swarm.load.think_us) = (0, 600_000_000);
+        for seed in 0..20 {
+            let dice = Random::new(seed);
+            let (caps, trace) = (Caps { sparse_log: false }, Trace::new(false, "raft"));
+            let mut env = Env::new(dice, swarm.clone(), &options, caps, trace);
+            let mut clients = Clients::new(&mut env);
+            clients.probe(&[0], &mut env);
+            let mut asked = 0;
+            while asked < 10 {
+                match env.next_event() {
+                    Some(Event::Client(event)) => clients.handle(event, &mut env),
+                    Some(_) => asked += 1,
+                    None => panic!("it asks until it is served"),
+                }
+            }
+            let each_us = swarm.load.patience_us + swarm.tick_us + 2_000;
+            assert!(env.now <= 10 * each_us, "asked ten times within {} us", env.now);
+        }
+    }
 }

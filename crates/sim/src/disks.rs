@@ -163,15 +163,6 @@ impl Trouble {
     }
 }
 
-/// What the log of a node is known to have made durable: held against what its recovery finds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Kept {
-    /// The promise.
-    pub promised: quorate_protocol::Ballot,
-    /// The last entry that it held.
-    pub held: quorate_protocol::LogId,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +179,8 @@ mod tests {
         trouble.arm(strike);
         let mut commit = |round| {
             let promised = quorate_protocol::Ballot { round, ..Default::default() };
-            wal.append(0, &[WriteOp::Meta { promised }]).and_then(|()| wal.commit())
+            wal.append(0, &[WriteOp::Meta { promised, joined: Default::default() }])
+                .and_then(|()| wal.commit())
         };
         assert!(commit(1).is_ok() && !trouble.failed());
         assert!(commit(2).is_err() && trouble.failed());

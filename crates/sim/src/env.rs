@@ -6,7 +6,8 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use quorate_protocol::Random;
+use quorate_kv::Members;
+use quorate_protocol::{Caps, Membership, NodeId, Random};
 
 use crate::Options;
 use crate::checks::Checks;
@@ -100,7 +101,7 @@ pub struct Env {
 }
 
 impl Env {
-    pub fn new(mut random: Random, swarm: Swarm, options: &Options, trace: Trace) -> Self {
+    pub fn new(mut random: Random, swarm: Swarm, options: &Options, caps: Caps, trace: Trace) -> Self {
         let dice = Dice {
             network: random.fork(),
             disk: random.fork(),
@@ -120,7 +121,7 @@ impl Env {
             slow_disks: BTreeMap::new(),
             swarm,
             plant: options.plant,
-            checks: Checks::new(clock_us),
+            checks: Checks::new(caps, clock_us),
             trace,
             stats: Stats { runs: 1, ..Stats::default() },
             dice,
@@ -152,6 +153,12 @@ impl Env {
         let takes = Env::within(&mut self.dice.disk, self.swarm.pace.disk_us);
         let slow = self.slow_disks.get(&node).is_some_and(|until| self.now < *until);
         if slow { 20 * takes } else { takes }
+    }
+
+    /// The membership that a members table asks for.
+    pub fn membership(&self, members: &Members) -> Membership {
+        Membership::new(members.voters().map(NodeId), members.learners().map(NodeId))
+            .with_write_quorum(self.swarm.write_quorum)
     }
 
     /// A node for a client to ask.

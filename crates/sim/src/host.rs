@@ -24,6 +24,7 @@ use crate::disks::Trouble;
 use crate::env::Env;
 use crate::images::{Incoming, Outgoing};
 use crate::journal::Journal;
+use crate::kept::last_of;
 use crate::network::Spoiled;
 use crate::node::{Durable, NodeEvent};
 use crate::plant::{self, Plant};
@@ -117,8 +118,9 @@ impl<C: Consensus> Host<C> {
             let detail = format!("node {id}: its state is at {state}, its log begins after {base}");
             env.checks.fail("StateRecovery", detail);
         }
-        let found = with_state(found, &durable.checkpoint);
+        let found = with_state(found, &durable.checkpoint, C::CAPS.sparse_log);
         let journal = Journal::new(trouble, &found);
+        env.checks.found(id.0, &found);
         let found = plant::found(env.plant, found);
         let config = config(id, env);
         let core = C::recover(config, found, env.dice.host.fork());
@@ -243,7 +245,10 @@ impl<C: Consensus> Host<C> {
 
     fn carry(&mut self, output: Output<C::Message>, env: &mut Env) {
         match output {
-            Output::Write { seq, ops } => self.append(seq, &ops, env),
+            Output::Write { seq, ops } => {
+                env.checks.writes(self.id().0, self.replica.status().promised, &ops);
+                self.append(seq, &ops, env);
+            }
             Output::Send { to, message, after } => {
                 if let Some((to, message)) = self.outbox.put(to, message, after) {
                     self.send(to, &message, env);
@@ -274,7 +279,7 @@ impl<C: Consensus> Host<C> {
         self.role = role;
         self.leader = leader;
         if began {
-            env.checks.leads(self.id().0, round, self.replica.core());
+            env.checks.leads(self.id().0, self.replica.core());
             let grace_ms = env.swarm.election_us() / 1000;
             let from_ms = plant::leases_from(env.plant, self.now_ms());
             self.lessor.lead(self.state.leases(), from_ms, grace_ms);
@@ -298,11 +303,8 @@ impl<C: Consensus> Host<C> {
 
     pub fn send(&mut self, to: NodeId, message: &C::Message, env: &mut Env) {
         let to = place(to);
-        let boast = plant::boasts(env.plant, message, || self.replica.status().commit);
-        let encoded = match &boast {
-            Some(boast) => encode_message(GROUP, boast),
-            None => encode_message(GROUP, message),
-        };
+        let instead = plant::says(env.plant, message, || self.replica.status().commit);
+        let encoded = encode_message(GROUP, instead.as_ref().unwrap_or(message));
         let frame = match encoded {
             Ok(segments) => Bytes::from(segments.concat()),
             Err(error) => return env.checks.fail("Wire", format!("node {}: {error}", self.id())),
@@ -374,9 +376,7 @@ impl<C: Consensus> Host<C> {
 
     /// Whether the log has all that it is known to have held.
     pub fn has_what_it_held(&self) -> bool {
-        let status = self.replica.status();
-        let order = |id: LogId| (id.ballot.round, id.index);
-        order(status.last) >= order(status.held)
+        !self.replica.status().repairing
     }
 }
 
@@ -392,21 +392,25 @@ pub fn place(node: NodeId) -> usize {
 
 /// What was found in the log, with what the state says of itself. A state that stands before the log's beginning is
 /// lost: the node begins with neither, keeps its word and what it is known to have held, and gets an image.
-fn with_state(found: Recovered, state: &MemoryStorage) -> Recovered {
+fn with_state(found: Recovered, state: &MemoryStorage, sparse: bool) -> Recovered {
     let meta = state.meta();
     let membership = Membership::from_bytes(meta.membership.clone()).unwrap_or_default();
     let applied = stands_at(state);
-    if applied.index < found.base.index {
-        let (base, entries) = (LogId::default(), Vec::new());
-        return Recovered {
-            base,
-            entries,
-            applied: LogId::default(),
-            membership: Membership::default(),
-            ..found
-        };
+    if applied.index >= found.base.index {
+        return Recovered { applied, membership, ..found };
     }
-    Recovered { applied, membership, ..found }
+    let held = if sparse { bounds_of(&found) } else { found.held };
+    let Recovered { promised, joined, .. } = found;
+    Recovered { promised, joined, held, ..Recovered::default() }
+}
+
+/// The greatest ballot and the greatest index of a log of slots, of what damage took as well.
+fn bounds_of(found: &Recovered) -> LogId {
+    let all = [found.held, found.base, last_of(found)].into_iter();
+    all.chain(found.entries.iter().map(|entry| entry.id)).fold(LogId::default(), |bound, id| LogId {
+        ballot: bound.ballot.max(id.ballot),
+        index: bound.index.max(id.index),
+    })
 }
 
 /// A node's settings. While a new release is rolled out they differ, from node to node and from life to life.
@@ -416,7 +420,7 @@ fn config(id: NodeId, env: &mut Env) -> Config {
         heartbeat_ticks: env.swarm.heartbeat_ticks,
         max_message_bytes: env.swarm.max_message_bytes,
         max_inflight: env.swarm.max_inflight,
-        max_uncommitted_bytes: 1 << 20,
+        max_uncommitted_bytes: env.swarm.room.uncommitted_bytes,
         priority: if env.swarm.priorities { (id.0 % 3) as u8 } else { 0 },
         lease_drift_percent: env.swarm.lease_drift,
         // The membership is in the state, or is told by the leader.
@@ -436,10 +440,10 @@ fn config(id: NodeId, env: &mut Env) -> Config {
 fn limits(env: &Env) -> Limits {
     let swarm = &env.swarm;
     Limits {
-        request_ticks: u64::from(swarm.election_ticks) * 4,
+        request_ticks: (u64::from(swarm.election_ticks) * swarm.room.patience_tenths / 10).max(1),
         retry_ticks: u64::from(swarm.heartbeat_ticks / 2).max(1),
-        max_proposals: 100,
-        max_reads: 100,
+        max_proposals: swarm.room.proposals,
+        max_reads: swarm.room.reads,
         retain_entries: swarm.retain_entries,
         retain_bytes: 1 << 20,
     }

@@ -1,22 +1,28 @@
 //! A node's log as its host drives it: written in frames, synced one at a time, and watched by a ghost that knows what
-//! it has made durable.
-//!
-//! Property **LogRecovery**: whatever was durable when a node went down is found again when it starts. The promise is
-//! there, and the last entry that was held is not denied: either it is in the log, or the log says that it held
-//! it and lost it to damage. So does the log keep its word whatever befalls the disk within the bounds of
+//! it has made durable, see [`crate::kept`]. So does the log keep its word whatever befalls the disk within the bounds of
 //! [`crate::disks`].
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
-use quorate_protocol::{Ballot, Consensus, LogId, NodeId, Recovered, Seq, Status, WriteOp};
+use quorate_protocol::{Consensus, LogId, Recovered, Seq, Status, WriteOp};
 use quorate_replica::Input;
 use quorate_wal::{Identity, MemoryDisk, Options, Wal, WalError};
 
-use crate::disks::{Kept, Trouble};
+use crate::disks::Trouble;
 use crate::env::Env;
 use crate::host::{GROUP, Host, stands_at};
+use crate::kept::{Certain, Kept, last_of, order};
 use crate::node::{Durable, NodeEvent};
 use crate::plant::Plant;
+use crate::rehearsal::Rehearsal;
+use crate::swarm::one_of;
+use crate::trace::tell;
+
+/// In a hundred ticks, how often some of the log is read again.
+const SCRUB_PERCENT: u64 = 2;
+
+/// In a hundred starts, how often is tried out on a copy what could have happened to the log.
+const REHEARSE_PERCENT: u64 = 50;
 
 /// What is under way between the replica and the disk.
 pub struct Journal {
@@ -27,7 +33,7 @@ pub struct Journal {
     /// The last write of the frame being synced, and where the log ended before it.
     flying: Option<(Seq, (u64, u64))>,
     /// What each write that is not yet durable makes certain.
-    certain: VecDeque<(Seq, Kept)>,
+    certain: Certain,
     /// What damage has taken from the log and is not back yet.
     lacking: Option<LogId>,
     trouble: Trouble,
@@ -38,47 +44,56 @@ impl Journal {
     pub fn new(trouble: Trouble, found: &Recovered) -> Self {
         let last = last_of(found);
         let lacking = (order(found.held) > order(last)).then_some(found.held);
-        let certain = VecDeque::new();
+        let certain = Certain::default();
         Journal { written: Seq(0), promise: Seq(0), flying: None, certain, lacking, trouble }
     }
 
     /// The replica stands so after a step.
     pub fn note(&mut self, status: Status) {
-        if self.certain.back().map_or(Seq(0), |(seq, _)| *seq) < self.written {
-            self.lacking = self.lacking.filter(|held| order(*held) > order(status.last));
-            let held = self.lacking.unwrap_or(status.last);
-            self.certain.push_back((self.written, Kept { promised: status.promised, held }));
-        }
+        self.lacking = self.lacking.filter(|held| order(*held) > order(status.last));
+        self.certain.holds(self.lacking.unwrap_or(status.last));
     }
 
-    /// What is certain when the process ends: a write under way may have replaced what was held before it, or not.
-    pub fn at_end(&self, kept: Kept) -> Kept {
-        let under_way = self.certain.iter().map(|(_, kept)| kept.held);
-        let held = under_way.fold(kept.held, |a, b| if order(a) < order(b) { a } else { b });
-        Kept { held, ..kept }
-    }
-
-    /// What is certain now that this write is durable.
-    fn durable(&mut self, upto: Seq) -> Option<Kept> {
-        let mut kept = None;
-        while let Some((_, certain)) = self.certain.pop_front_if(|(seq, _)| *seq <= upto) {
-            kept = Some(certain);
-        }
+    /// What is certain when the process ends.
+    pub fn at_end(&self, mut kept: Kept) -> Kept {
+        self.certain.at_end(&mut kept);
         kept
     }
 }
 
-/// The last entry of a log.
-fn last_of(found: &Recovered) -> LogId {
-    found.entries.last().map_or(found.base, |entry| entry.id)
-}
-
-fn order(id: LogId) -> (u64, u64) {
-    (id.ballot.round, id.index.0)
-}
-
 fn later(a: LogId, b: LogId) -> LogId {
     if order(a) > order(b) { a } else { b }
+}
+
+/// Harm a copy of the log of a node that is about to start.
+fn rehearse<C: Consensus>(
+    place: usize,
+    durable: &Durable,
+    identity: &Identity,
+    options: Options,
+    env: &mut Env,
+) {
+    let rehearsal = Rehearsal {
+        disk: &durable.disk,
+        identity,
+        options: Options {
+            segment_bytes: one_of(&mut env.dice.host, &[options.segment_bytes, 2048]),
+            ..options
+        },
+        applied: stands_at(&durable.checkpoint),
+        kept: &durable.kept,
+        vouched: durable.vouched,
+        sparse: C::CAPS.sparse_log,
+        harmed: env.damaged.contains_key(&place),
+        known: Vec::new(),
+    };
+    let mut dice = env.dice.host.fork();
+    match rehearsal.run(&mut dice) {
+        Ok(done) => env.trace.event(60, env.now, place as u64, quorate_checker::digest(done.as_bytes())),
+        Err(wrong) => {
+            env.checks.fail("LogRecovery", format!("on a copy of the log of node {}: {wrong}", place + 1))
+        }
+    }
 }
 
 impl<C: Consensus> Host<C> {
@@ -90,18 +105,18 @@ impl<C: Consensus> Host<C> {
     ) -> Result<(Wal<MemoryDisk>, Recovered), WalError> {
         let identity = Identity { cluster: 1, node: place as u64 + 1, protocol: C::NAME.into() };
         let options = Options { segment_bytes: env.swarm.segment_bytes, spares: 1 };
-        let (wal, mut groups) = Wal::open(durable.disk.clone(), options, &identity)?;
+        if env.dice.host.percent(REHEARSE_PERCENT) {
+            rehearse::<C>(place, durable, &identity, options, env);
+        }
+        let applied = BTreeMap::from([(GROUP, stands_at(&durable.checkpoint))]);
+        let (wal, mut groups) = Wal::open_at(durable.disk.clone(), options, &identity, &applied)?;
         let found = groups.remove(&GROUP).unwrap_or_default();
-        let held = later(found.held, last_of(&found));
+        let sparse = C::CAPS.sparse_log;
+        // Of a log of slots it says only what damage has taken.
+        let held = if sparse { found.held } else { later(found.held, last_of(&found)) };
         let found = Recovered { applied: stands_at(&durable.checkpoint), held, ..found };
-        let Kept { promised, held } = durable.kept;
-        // An entry or a state of a later round says that the round was entered, without a vote.
-        let round = found.held.ballot.round.max(found.applied.ballot.round);
-        let answers_for = found.promised.max(Ballot { round, node: NodeId(0) });
-        if order(found.held) < order(held) || answers_for < promised {
-            let has = format!("finds promise {answers_for} and entry {}", found.held);
-            let had = format!("had promise {promised} and entry {held} durable");
-            env.checks.fail("LogRecovery", format!("node {} {has}, and {had}", place + 1));
+        if let Some(lacks) = durable.kept.lacking_in(&found, sparse) {
+            env.checks.fail("LogRecovery", format!("node {} {lacks}", place + 1));
         }
         Ok((wal, found))
     }
@@ -114,6 +129,7 @@ impl<C: Consensus> Host<C> {
         let appended = self.wal.append(GROUP, ops);
         self.log_works(appended, env);
         self.journal.written = seq;
+        self.journal.certain.written(seq, ops);
     }
 
     /// Whether a frame is on its way to the disk.
@@ -132,6 +148,26 @@ impl<C: Consensus> Host<C> {
         // A seal that was lost vouches for nothing, and nothing depends on it.
         self.journal.trouble.took_lie();
         self.log_works(kept.and(prepared), env);
+        if !self.dead && env.dice.host.percent(SCRUB_PERCENT) {
+            self.scrub(env);
+        }
+    }
+
+    /// Read a little of the log again. What is found damaged must have been damaged; the operator may start the node
+    /// anew for it, while the others are well.
+    fn scrub(&mut self, env: &mut Env) {
+        let bytes = env.dice.host.between(1, env.swarm.segment_bytes);
+        let found = match self.wal.scrub(bytes) {
+            Ok(found) => found,
+            Err(error) => return self.log_works(Err(error), env),
+        };
+        for damage in &found {
+            tell!(env, "node {} reads its log again: {damage}", self.id());
+            if !env.damaged.contains_key(&self.place) {
+                env.checks.fail("ScrubTrue", format!("node {}: {damage}", self.id()));
+            }
+        }
+        self.dead |= !found.is_empty() && self.fragile == 0 && env.dice.host.percent(50);
     }
 
     /// An error ends the node; it must have had a cause.
@@ -172,9 +208,7 @@ impl<C: Consensus> Host<C> {
         self.log_works(synced, env);
         let Some((seq, vouched)) = self.journal.flying.take().filter(|_| !self.dead) else { return };
         self.durable.vouched = vouched;
-        if let Some(kept) = self.journal.durable(seq) {
-            self.durable.kept = kept;
-        }
+        self.journal.certain.durable(seq, &mut self.durable.kept);
         self.fragile = self.fragile.saturating_sub(1);
         if self.fragile == 0 {
             self.journal.trouble.witnessed();

@@ -4,7 +4,7 @@
 //! shrinking turns them down. The list is complete: [`all_named`] does not compile while a field is missing.
 
 use crate::faults::{Choice, Faults};
-use crate::swarm::{Load, Pace, Swarm};
+use crate::swarm::{Load, Pace, Room, Swarm};
 
 /// One number of a run's character.
 pub struct Knob {
@@ -81,6 +81,11 @@ pub static KNOBS: &[Knob] = &[
     knob!("retain_entries" in 0..=1_000_000: retain_entries),
     knob!("checkpoint_every" in 1..=1_000_000: checkpoint_every),
     knob!("segment_bytes" in 8_192..=67_108_864: segment_bytes),
+    knob!("write_quorum" in 0..=100: write_quorum),
+    knob!("room.uncommitted_bytes" in 0..=1_048_576: room.uncommitted_bytes),
+    knob!("room.proposals" in 0..=1_000_000: room.proposals),
+    knob!("room.reads" in 1..=1_000_000: room.reads),
+    knob!("room.patience_tenths" in 1..=1_000: room.patience_tenths),
     knob!("pace.network_min_us" in 1..=10_000_000: pace.network_us.0),
     knob!("pace.network_max_us" in 1..=10_000_000: pace.network_us.1),
     knob!("pace.tail_percent" in 0..=100: pace.tail_percent),
@@ -157,8 +162,9 @@ const fn all_named(swarm: &Swarm) {
     let Swarm {
         nodes: _, chaos_us: _, tick_us: _, skew: _, catch_up: _, mixed: _, lease_drift: _, priorities: _,
         election_ticks: _, heartbeat_ticks: _, max_message_bytes: _, max_inflight: _, retain_entries: _,
-        checkpoint_every: _, segment_bytes: _, pace, faults, load,
+        checkpoint_every: _, segment_bytes: _, write_quorum: _, room, pace, faults, load,
     } = swarm;
+    let Room { uncommitted_bytes: _, proposals: _, reads: _, patience_tenths: _ } = room;
     let Pace {
         network_us: (_, _), tail_percent: _, tail_us: _, fifo: _, disk_us: (_, _), apply_us: _, piece_us: _,
     } = pace;

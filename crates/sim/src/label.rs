@@ -3,7 +3,9 @@
 //! The world carries bytes and is generic over the protocol; only here are the bytes read back for people. A name is
 //! the paper's or etcd's. Nothing here is called unless somebody reads along.
 
+mod paxos;
 mod raft;
+mod zab;
 
 use std::fmt;
 
@@ -96,8 +98,13 @@ pub fn of_parcel(protocol: &str, bytes: &Bytes) -> Option<Label> {
     let mut piece = None;
     while let Ok(Some(frame)) = frames.next_frame() {
         match Packet::decode(frame) {
-            Ok(Packet::Message { body, .. }) if protocol == "raft" => {
-                return raft::read(body);
+            Ok(Packet::Message { body, .. }) => {
+                return match protocol {
+                    "raft" => raft::read(body),
+                    "paxos" => paxos::read(body),
+                    "zab" => zab::read(body),
+                    _ => None,
+                };
             }
             Ok(Packet::SnapshotChunk(chunk)) => piece = Some(of_piece(&chunk)),
             _ => {}
@@ -237,7 +244,3 @@ pub fn of_watch(message: &WatchMessage) -> Label {
     let span = if first == last { first.to_string() } else { format!("{first}..{last}") };
     Label::new("Events", fields, format_args!("of revisions {span}"))
 }
-
-#[cfg(test)]
-#[path = "label/tests.rs"]
-mod tests;

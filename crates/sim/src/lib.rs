@@ -14,7 +14,7 @@
 //! | what a run is like | `swarm`, `faults` |
 //! | time, queue, dice | `env`, `world` |
 //! | links | `network` |
-//! | nodes: what survives, what runs | `node`, `host`, `journal`, `serve`, `images` |
+//! | nodes: what survives, what runs | `node`, `host`, `journal`, `kept`, `serve`, `images` |
 //! | trouble | `nemesis`, `deeds`, `disks` |
 //! | clients and watchers | `clients`, `watchers` |
 //! | verdicts | `checks`, `recovery`, and the crate `quorate-checker` |
@@ -43,6 +43,7 @@ mod host;
 mod images;
 mod journal;
 mod json;
+mod kept;
 mod knobs;
 mod label;
 mod nemesis;
@@ -55,6 +56,7 @@ mod plant;
 mod protocol;
 mod record;
 mod recovery;
+mod rehearsal;
 mod report;
 mod serve;
 mod shrink;
@@ -102,13 +104,20 @@ impl Options {
     pub fn command(&self) -> String {
         let nodes = self.nodes.map_or(String::new(), |nodes| format!(" --nodes {nodes}"));
         let plant = self.plant.map_or(String::new(), |plant| format!(" --plant {}", plant.name()));
-        format!("cargo run --release -- sim --seed {}{nodes}{plant}{}", self.seed, self.plan)
+        let protocol = match self.protocol == Protocol::default() {
+            true => String::new(),
+            false => format!(" --protocol {}", self.protocol.name()),
+        };
+        format!("cargo run --release -- sim --seed {}{protocol}{nodes}{plant}{}", self.seed, self.plan)
     }
 
     /// The run's character.
     pub fn swarm(&self) -> Swarm {
         let mut swarm = Swarm::draw(Random::new(self.seed).fork(), self.nodes);
         self.plan.apply(&mut swarm);
+        if !self.protocol.has_flexible_quorums() {
+            swarm.write_quorum = 0;
+        }
         swarm
     }
 

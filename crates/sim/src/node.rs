@@ -16,9 +16,10 @@ use quorate_protocol::{Consensus, NodeId, Random};
 use quorate_replica::Input;
 use quorate_wal::{MemoryDisk, Verdict, WalError};
 
-use crate::disks::{Kept, Strike, Target, Trouble};
+use crate::disks::{Strike, Target, Trouble};
 use crate::env::{Env, Event};
 use crate::host::Host;
+use crate::kept::Kept;
 use crate::network::Spoiled;
 use crate::report::Fault;
 use crate::story::Happening;
@@ -190,6 +191,8 @@ impl<C: Consensus> Node<C> {
         }
         match event {
             NodeEvent::Tick => self.tick(env),
+            // What was due was its end.
+            event if host.dead => refuse(event, env),
             event => host.handle(event, env),
         }
         self.end_if_dead(env);

@@ -6,17 +6,28 @@ pub enum Protocol {
     /// Ongaro and Ousterhout 2014.
     #[default]
     Raft,
+    /// Lamport 2001, one instance a slot.
+    Paxos,
+    /// Junqueira, Reed and Serafini 2011.
+    Zab,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Protocol; 1] = [Protocol::Raft];
+    pub const ALL: [Protocol; 3] = [Protocol::Raft, Protocol::Paxos, Protocol::Zab];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::Raft => "raft",
+            Protocol::Paxos => "paxos",
+            Protocol::Zab => "zab",
         }
+    }
+
+    /// Whether a membership says how many accept a value, which then need not be a majority.
+    pub fn has_flexible_quorums(self) -> bool {
+        self == Protocol::Paxos
     }
 
     /// The one of this name.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_kv::{Applied, Command, Outcome, StreamId, WatchCreate};
-use quorate_protocol::{Consensus, Entry, EntryKind, Index, Membership, NodeId, ReadId, Role};
+use quorate_protocol::{Consensus, Entry, EntryKind, Index, ReadId, Role};
 use quorate_replica::Input;
 use quorate_wire::{decode_request, encode_request, peek_origin};
 
@@ -63,7 +63,8 @@ impl<C: Consensus> Host<C> {
     /// The replica did not replicate these.
     pub fn refused(&mut self, proposals: &[Bytes], env: &mut Env) {
         for proposal in proposals {
-            if let Ok((_, request)) = peek_origin(proposal)
+            // Another node's, which had passed it on to this one, counts its requests alike.
+            if let Some(request) = own_request(self.id().0, proposal)
                 && let Some(waiter) = self.writes.remove(&request)
             {
                 env.refuse(waiter.client, waiter.number);
@@ -73,9 +74,9 @@ impl<C: Consensus> Host<C> {
 
     /// Entries are committed; they are applied a little later.
     pub fn committed(&mut self, entries: Vec<Entry>, env: &mut Env) {
-        let round = self.replica.status().promised.round;
+        let promised = self.replica.status().promised;
         for entry in &entries {
-            env.checks.committed(self.id().0, round, entry);
+            env.checks.committed(self.id().0, promised, entry);
         }
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
             let (first, last) = (first.id.index.0, last.id.index.0);
@@ -150,8 +151,7 @@ impl<C: Consensus> Host<C> {
         if self.role != Role::Leader || !current {
             return;
         }
-        let members = self.state.members();
-        let target = Membership::new(members.voters().map(NodeId), members.learners().map(NodeId));
+        let target = env.membership(self.state.members());
         if !target.is_unknown() && target != status.membership {
             self.step(Input::Change(target), env);
         }
@@ -237,5 +237,26 @@ impl<C: Consensus> Host<C> {
         if !again.is_empty() {
             self.inputs.push_back(Input::Propose(again));
         }
+    }
+}
+
+/// The number of the request in a proposal, if a client of this node asked for it.
+fn own_request(node: u64, proposal: &Bytes) -> Option<u64> {
+    let (origin, request) = peek_origin(proposal).ok()?;
+    (origin == node).then_some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A proposal of node 3's, passed on to node 2 and refused there, was once told to a client of node 2's whose request had
+    /// the same number, and went on.
+    #[test]
+    fn a_request_belongs_to_the_node_that_was_asked() {
+        let proposal = encode_request(3, 7, &Command::Compact { revision: 1 }).expect("small");
+        assert_eq!(own_request(3, &proposal), Some(7));
+        assert_eq!(own_request(2, &proposal), None);
+        assert_eq!(own_request(3, &Bytes::from_static(b"nothing")), None);
     }
 }

@@ -47,12 +47,30 @@ pub struct Swarm {
     pub checkpoint_every: u64,
     /// A log segment.
     pub segment_bytes: u64,
+    /// How many voters accept a value, where the protocol lets that be chosen and there are so many; 0 for a majority.
+    pub write_quorum: u32,
+    /// How much may wait, and for how long.
+    pub room: Room,
     /// Speeds.
     pub pace: Pace,
     /// Faults.
     pub faults: Faults,
     /// Load.
     pub load: Load,
+}
+
+/// How much may wait at a node before it refuses more, and how long it waits: in some runs so little that nodes are
+/// overloaded.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// See `quorate_protocol::Config`.
+    pub uncommitted_bytes: usize,
+    /// See `quorate_replica::Limits`.
+    pub proposals: usize,
+    /// See `quorate_replica::Limits`.
+    pub reads: usize,
+    /// Ticks that a request waits for a leader, in tenths of the election timeout's.
+    pub patience_tenths: u64,
 }
 
 /// How long things take.
@@ -171,7 +189,7 @@ impl Swarm {
             faults.every_us = faults.every_us.max(chaos_us / random.between(30, 250));
             load.think_us = chaos_us / random.between(60, 300);
         }
-        Swarm {
+        let mut swarm = Swarm {
             nodes: nodes.unwrap_or(drawn),
             chaos_us,
             tick_us,
@@ -187,10 +205,19 @@ impl Swarm {
             retain_entries: one_of(random, &[1, 5, 20, 60, 300]),
             checkpoint_every: one_of(random, &[3, 10, 40, 150]),
             segment_bytes: one_of(random, &[8, 16, 32, 64]) * 1024,
+            write_quorum: 0,
+            room: Room::ample(),
             pace,
             faults: if calm { Faults::default() } else { faults },
             load,
+        };
+        if random.percent(40) {
+            swarm.write_quorum = random.between(1, 5) as u32;
         }
+        if random.percent(20) {
+            swarm.room = Room::scant(random);
+        }
+        swarm
     }
 
     /// The longest time a follower waits before it campaigns, were its clock right.
@@ -234,6 +261,28 @@ const TICK_US: u64 = 10_000;
 
 /// A tick of the fastest clock, in thousandths of a right one's.
 pub const FASTEST_PERMILLE: u64 = 850;
+
+impl Room {
+    /// More than clients who ask one thing at a time can fill.
+    fn ample() -> Self {
+        Room { uncommitted_bytes: 1 << 20, proposals: 100, reads: 100, patience_tenths: 40 }
+    }
+
+    /// Whether proposals that come together may be refused.
+    pub fn is_scant(&self) -> bool {
+        let Room { uncommitted_bytes, proposals, .. } = Room::ample();
+        self.uncommitted_bytes < uncommitted_bytes || self.proposals < proposals
+    }
+
+    fn scant(random: &mut Random) -> Self {
+        Room {
+            uncommitted_bytes: one_of(random, &[0, 40, 200, 1 << 20]),
+            proposals: one_of(random, &[0, 1, 2, 100]),
+            reads: one_of(random, &[1, 2, 100]),
+            patience_tenths: one_of(random, &[1, 5, 40]),
+        }
+    }
+}
 
 impl Pace {
     fn draw(random: &mut Random, timeout_us: u64) -> Self {

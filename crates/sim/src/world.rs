@@ -32,9 +32,9 @@ impl<C: Consensus> World<C> {
     pub fn run(options: &Options, mut sink: Option<Sink<'_>>) -> Report {
         let swarm = options.swarm();
         let trace = Trace::new(sink.is_some(), C::NAME);
-        let mut env = Env::new(options.dice(), swarm, options, trace);
+        let mut env = Env::new(options.dice(), swarm, options, C::CAPS, trace);
         let operator = Operator::new(env.swarm.nodes);
-        let founded = operator.founded();
+        let founded = operator.founded(env.swarm.write_quorum);
         let nodes =
             (0..env.swarm.nodes).map(|place| Node::<C>::new(place, founded.clone(), &mut env)).collect();
         let clients = Clients::new(&mut env);

@@ -149,27 +149,44 @@ pub(crate) fn sweep(dir: &Path, current: u64) -> Result<(), StorageError> {
 /// # Errors
 /// The directory cannot be moved, or an older one not be deleted. Doing it again is safe.
 pub fn set_aside(dir: &Path) -> Result<Option<PathBuf>, StorageError> {
-    let failed = |error| StorageError::io("set aside", dir, error);
-    let (Some(name), Some(parent)) = (dir.file_name().and_then(|name| name.to_str()), dir.parent()) else {
-        return Err(failed(io::ErrorKind::InvalidInput.into()));
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let older = aside(parent, &format!("{name}.{ASIDE}-")).map_err(failed)?;
-    if !dir.try_exists().map_err(failed)? {
-        return Ok(None);
-    }
-    let number = older.iter().map(|(number, _)| number + 1).max().unwrap_or(1);
-    let place = parent.join(format!("{name}.{ASIDE}-{number}"));
-    fs::rename(dir, &place).map_err(failed)?;
-    sync(parent)?;
+    let Some((place, older)) = rename(dir, ASIDE)? else { return Ok(None) };
     for (_, path) in older {
         fs::remove_dir_all(&path).map_err(|error| StorageError::io("delete", &path, error))?;
     }
     Ok(Some(place))
 }
 
+/// Move any directory out of the way, durably, as `<dir>.<what>-<n>` beside it. All of them are kept.
+///
+/// # Errors
+/// The directory cannot be moved. Doing it again is safe.
+pub fn move_aside(dir: &Path, what: &str) -> Result<Option<PathBuf>, StorageError> {
+    Ok(rename(dir, what)?.map(|(place, _)| place))
+}
+
+/// Directories with their numbers.
+type Numbered = Vec<(u64, PathBuf)>;
+
+/// Where a directory is after it was moved, and those that were moved before; none if there was none.
+fn rename(dir: &Path, what: &str) -> Result<Option<(PathBuf, Numbered)>, StorageError> {
+    let failed = |error| StorageError::io("set aside", dir, error);
+    let (Some(name), Some(parent)) = (dir.file_name().and_then(|name| name.to_str()), dir.parent()) else {
+        return Err(failed(io::ErrorKind::InvalidInput.into()));
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let older = aside(parent, &format!("{name}.{what}-")).map_err(failed)?;
+    if !dir.try_exists().map_err(failed)? {
+        return Ok(None);
+    }
+    let number = older.iter().map(|(number, _)| number + 1).max().unwrap_or(1);
+    let place = parent.join(format!("{name}.{what}-{number}"));
+    fs::rename(dir, &place).map_err(failed)?;
+    sync(parent)?;
+    Ok(Some((place, older)))
+}
+
 /// What was set aside before: directories whose name is `prefix` and a number.
-fn aside(parent: &Path, prefix: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+fn aside(parent: &Path, prefix: &str) -> io::Result<Numbered> {
     let mut found = Vec::new();
     for entry in fs::read_dir(parent)? {
         let entry = entry?;

@@ -47,7 +47,7 @@ mod tally;
 
 pub use checkpoint::{Checkpoint, Committed, Retired};
 pub use error::StorageError;
-pub use generation::{activate, set_aside};
+pub use generation::{activate, move_aside, set_aside};
 pub use image::ImageError;
 pub use image_file::{Image, ImageReader, ImageWriter};
 pub use store::{Options, Store};

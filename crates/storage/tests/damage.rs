@@ -10,7 +10,8 @@ use std::path::Path;
 use common::{Disk, Model, contents, options, put, rev};
 use quorate_kv::{Member, Members, Meta, Storage};
 use quorate_storage::{
-    ImageWriter, Options, StorageBackend, StorageError, Store, activate, generation, image, set_aside,
+    ImageWriter, Options, StorageBackend, StorageError, Store, activate, generation, image, move_aside,
+    set_aside,
 };
 use redb::TableDefinition;
 
@@ -292,4 +293,19 @@ fn a_damaged_store_is_set_aside_and_a_new_one_begun() {
         assert_eq!(names(home.path()), [one.as_str(), "state.damaged-9", "state.damaged-x"]);
     }
     assert!(!StorageError::InUse { path: dir.clone() }.is_damage() && !dir.exists());
+}
+
+#[test]
+fn what_is_moved_aside_on_request_is_all_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("m0");
+    assert_eq!(move_aside(&dir, "lost").unwrap(), None, "there is nothing yet");
+    for number in 1..4 {
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("file"), format!("{number}")).unwrap();
+        let place = move_aside(&dir, "lost").unwrap().unwrap();
+        assert_eq!(place, home.path().join(format!("m0.lost-{number}")));
+        assert_eq!(fs::read_to_string(place.join("file")).unwrap(), format!("{number}"));
+    }
+    assert_eq!(names(home.path()), ["m0.lost-1", "m0.lost-2", "m0.lost-3"]);
 }

@@ -50,10 +50,22 @@
 //! - *Seal* has no payload, and the sequence number the next frame will have; that frame overwrites it.
 //!
 //! The *summary* tells what the groups were like just before the frame: first a sequence number (u64)
-//! and a count (u32), then per group its number (u32), promised [`Ballot`](quorate_protocol::Ballot),
-//! base [`LogId`](quorate_protocol::LogId), last index (u64), the greatest `LogId` ever held, and three
-//! numbers (u64) about entries that were replaced: the last frame that did it, the lowest index in this
-//! segment, and what a recovery made of it. A start frame tells of all groups: nothing that earlier
+//! and a count (u32), then per group
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 4 | its number |
+//! | 1 | the form of its log, in the low two bits: 0 never written, 1 appended, 2 put; 4, 8, 16: which of the last three fields follow |
+//! | 16 | promised [`Ballot`](quorate_protocol::Ballot) |
+//! | 24 | base [`LogId`](quorate_protocol::LogId): the entry before its first |
+//! | 8 | its greatest index |
+//! | 24 | what it ever held: appended, the greatest entry by (round, index) that it was not asked to truncate; put, the greatest ballot and, apart from that, the greatest index |
+//! | 8, 8, 8 | of entries that were replaced: the last frame that did it (or put any), the lowest index in this segment, and what a recovery made of it |
+//! | 16 | joined ballot, unless it is nothing |
+//! | 24 | put: what it had held by the time of its last damage, if there was any |
+//! | 8 | the last frame that reset it, if any did |
+//!
+//! A start frame tells of all groups: nothing that earlier
 //! segments said of promises and bases is needed after it. So does every other frame, while there are no
 //! more than 64 groups; with more of them a frame tells of those that the one before it changed, and the
 //! sequence number says so.
@@ -108,7 +120,8 @@
 //! a whole segment: it is all the same as long as anything after it can be read. A sector that the
 //! device cannot read (EIO) is damage of the frames that touch it.
 //!
-//! What is given to the replica is always a *prefix* of what it had. Entries from before the gap are
+//! What is given to a replica that appends ([`WriteOp::Append`]) is always a *prefix* of what it had. Entries
+//! from before the gap are
 //! kept as far as no lost frame can have replaced them, which the summary tells too (it may tell too
 //! little, and then entries are fetched that were there). Entries from after the gap are of no use
 //! without those before, unless the caller of [`Wal::open_at`] has a state machine that is past the gap;
@@ -126,13 +139,40 @@
 //!
 //! - a valid header stands there, but its summary is damaged too;
 //! - the superblock knows of a segment of which nothing can be read, or the newest one is shorter than
-//!   it was;
+//!   it was, as its start frame says or, if that is lost as well, the room that is missing for the next seal;
 //! - the device cannot read where the log seems to end, and there is no seal to vouch for that.
 //!
 //! One damaged place alone (a bit, a sector, a frame) leads to none of these, except the last: a sector
 //! that can no longer be read just where the next frame would go. Refused is also what no disk does:
 //! frames that are valid and contradict each other, a log put together from two. A superblock copy that
 //! is damaged is replaced from the other.
+//!
+//! # Logs of slots
+//!
+//! A replica that puts its entries slot by slot ([`WriteOp::Put`], Paxos) is in another position. Nothing can be cut
+//! off: each slot tells what an acceptor has accepted there, holes are nothing special, and an entry that was read is
+//! a true answer even if a later one of the same slot is lost. It may only be too old an answer. So after damage
+//! all readable entries are given, and [`Recovered::held`], which is nothing otherwise, is the greatest ballot and
+//! the greatest index that lost frames can have put, each for itself: there is no slot beyond that index and no
+//! acceptance beyond that ballot that the replica would deny by going on from what was read. Until every slot up
+//! to that index is chosen, or accepted anew at that ballot or a later one, it must promise nothing. Promise, joined
+//! ballot and base are told exactly, as ever.
+//!
+//! The pair is what the summary *after* the gap tells, so every start that goes around the same damage comes to the same
+//! pair, whatever has been put since. It is recorded with the rest of what recovery made of the damage, and never
+//! goes down: later starts tell it after refilling, after the segment is gone, and when the sector has
+//! become readable again (then newer entries appear, and all of them are within the pair). A lost frame
+//! that cannot have put anything in a group leaves that group alone; nor is there any doubt of what is purged by now.
+//!
+//! Entries at or before the caller's `applied` ([`Wal::open_at`]) are dropped where a lost frame may have put others:
+//! another
+//! value may have been chosen there than the one that could be read, and a replica does not look again at what is
+//! applied.
+//!
+//! A segment is used again when every entry put in it is purged, a newer one of the same slot or not; a segment with a
+//! lost frame, when everything is purged that the frame can have put.
+//!
+//! A log that holds entries of one form refuses the other's operations, for a mixture could not be read back.
 //!
 //! # Failure
 //!
@@ -155,7 +195,7 @@
 //! let (mut wal, found) = Wal::open(disk.clone(), Options::default(), &identity)?;
 //! assert!(found.is_empty());
 //! let promised = quorate_protocol::Ballot { round: 3, ..Default::default() };
-//! wal.append(7, &[WriteOp::Meta { promised }])?;
+//! wal.append(7, &[WriteOp::Meta { promised, joined: Default::default() }])?;
 //! wal.commit()?; // durable from here on
 //! wal.seal()?;
 //! drop(wal);
@@ -179,6 +219,7 @@ mod replay;
 mod scrub;
 mod segment;
 mod superblock;
+mod track;
 mod wal;
 mod walk;
 

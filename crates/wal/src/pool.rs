@@ -75,9 +75,9 @@ impl<D: Disk> Preparer<D> {
 
     /// Make the next segment ready, unless it is, and remove what is no longer needed. Slow.
     ///
-    /// [`WalError::NoSpace`] changes nothing: there is still the room that is left in the current segment,
-    /// and the next call tries again. After any other error the host must end the process, as after a
-    /// failed commit.
+    /// After [`WalError::NoSpace`] there is still the room that is left in the current segment, and the next call
+    /// tries again (but if names were changed and the disk is too full to make that durable, it fails for good). After
+    /// any other error the host must end the process, as after a failed commit.
     pub fn prepare_next(&self) -> Result<(), WalError> {
         let _work = lock(&self.work);
         while let Some(job) = self.pick(true) {
@@ -196,14 +196,24 @@ impl<D: Disk> Preparer<D> {
     fn rename(&self, from: &str, to: &str) -> Result<D::File, WalError> {
         let disk = &self.disk;
         disk.rename(from, to).map_err(|error| WalError::io("rename", disk.path(from), error))?;
-        disk.sync_dir().map_err(|error| WalError::sync(disk.path(""), error))?;
-        disk.open(to).map_err(|error| WalError::io("open", disk.path(to), error))
+        self.half_done((|| {
+            disk.sync_dir().map_err(|error| WalError::sync(disk.path(""), error))?;
+            disk.open(to).map_err(|error| WalError::io("open", disk.path(to), error))
+        })())
     }
 
     fn remove(&self, number: u64) -> Result<(), WalError> {
         let (disk, file) = (&self.disk, file_name(number));
         disk.remove(&file).map_err(|error| WalError::io("remove", disk.path(&file), error))?;
-        disk.sync_dir().map_err(|error| WalError::sync(disk.path(""), error))
+        self.half_done(disk.sync_dir().map_err(|error| WalError::sync(disk.path(""), error)))
+    }
+
+    /// What follows a change of names: an error leaves the files as this value does not know them, a full disk's too.
+    fn half_done<T>(&self, outcome: Result<T, WalError>) -> Result<T, WalError> {
+        if let Err(error) = &outcome {
+            self.state().failed = Some(error.clone());
+        }
+        outcome
     }
 
     fn state(&self) -> MutexGuard<'_, State<D>> {

@@ -3,9 +3,9 @@
 use quorate_protocol::{Index, LogId};
 
 use super::*;
-use crate::groups::Track;
 use crate::memory::MemoryDisk;
 use crate::segment::Window;
+use crate::track::Track;
 use crate::walk::look;
 
 /// Kind, summary, payload.
@@ -113,7 +113,7 @@ fn lengths_beyond_the_file_are_not_followed() {
         let header = Header { kind, sequence, previous, length, payload, summary_length, summary };
         file.write_at(&[Bytes::copy_from_slice(&header.encode(place).0)], 0).unwrap();
     }
-    let mut window = Window::new(file, "f".into()).unwrap();
+    let mut window = Window::new(file, "f".into(), SIZE).unwrap();
     let seen = look(&mut window, place).unwrap().unwrap();
     assert!(seen.summary.is_none() && seen.payload.is_none());
 }

@@ -2,14 +2,16 @@
 //!
 //! Entries are kept in the order of their indexes and may have gaps: where a frame was lost, and where old
 //! segments are gone because a purge further on makes their entries unnecessary. Gaps are accepted while
-//! reading and judged by [`Replay::finish`], which returns a dense run and names what is missing after it.
+//! reading and judged by [`Replay::finish`]. Of an appended log it returns a dense run and names what is missing
+//! after it. Of a put log it returns all that was read, and names the slots where something newer may have been.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use quorate_protocol::{Entry, Index, LogId, Recovered, WriteOp};
+use quorate_protocol::{Ballot, Entry, Index, LogId, Recovered, WriteOp};
 
 use crate::GroupId;
-use crate::groups::{Change, Track};
+use crate::track::{Change, Form, Track, join};
 
 /// Entries that a group's log had and that cannot be read.
 ///
@@ -24,18 +26,35 @@ pub struct Missing {
     /// The last entry the log had. What could be read between the two is of no use without the rest, and is
     /// fetched as well.
     pub last: Index,
+    /// The log is written slot by slot, and which of these slots had entries that cannot be read is unknown. What
+    /// was read of them is kept, and may be older than what they had.
+    pub stale: bool,
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Missing { group, first, last } = self;
-        write!(f, "entries {first} to {last} of group {group} cannot be read and must come from its peers")
+        let Missing { group, first, last, stale } = self;
+        match stale {
+            false => {
+                write!(
+                    f,
+                    "entries {first} to {last} of group {group} cannot be read and must come from its peers"
+                )
+            }
+            true => write!(
+                f,
+                "of entries {first} to {last} of group {group} some cannot be read, or only as they were before, and \
+                 must come from its peers"
+            ),
+        }
     }
 }
 
 /// A gap in the chain of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
+    /// The segment where it begins; 0 for what was before the oldest one.
+    pub segment: u64,
     /// The first frame that is missing.
     pub from: u64,
     /// The frame after it.
@@ -44,32 +63,58 @@ pub struct Gap {
     pub covered: bool,
 }
 
+/// What gaps may have cost a put log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Doubt {
+    /// No entry of a greater ballot or index; none at all if they are nothing.
+    held: LogId,
+    /// None before this one.
+    first: Index,
+}
+
+impl Doubt {
+    fn add(&mut self, held: LogId, first: Index) {
+        self.first = if self.held == LogId::default() { first } else { self.first.min(first) };
+        self.held = join(self.held, held);
+    }
+}
+
 /// See the module's text.
 #[derive(Debug, Default)]
 pub struct Replay {
     /// What the operations so far add up to.
     pub track: Track,
-    entries: Vec<Entry>,
+    entries: BTreeMap<Index, Entry>,
+    /// All there was to doubt.
+    doubt: Doubt,
+    /// As much of it as no later summary admits.
+    new: Doubt,
+    /// An entry was cut off of which it is unknown what it followed, so that `track.held` may be too much.
+    unsure: bool,
 }
 
 impl Replay {
-    /// Begin with what a summary says.
-    pub fn new(track: Track) -> Self {
-        Replay { track, entries: Vec::new() }
-    }
-
     /// Carry out one operation of frame `sequence`.
     pub fn apply(&mut self, op: WriteOp, sequence: u64) {
         let Some(change) = Change::of(&op) else { return };
+        let change = change.with(|last| self.ballot_at(last));
         match op {
             WriteOp::Meta { .. } => {}
             WriteOp::Append(entries) => {
                 if let Some(first) = entries.first() {
                     self.drop_from(first.id.index);
                 }
-                self.entries.extend(entries);
+                self.put(entries);
             }
-            WriteOp::Reset { .. } => self.entries.clear(),
+            WriteOp::Put(entries) => self.put(entries),
+            WriteOp::Truncate(last) => {
+                self.unsure |= matches!(change, Change::Truncate { ballot: None, .. });
+                self.drop_from(Index(last.0.saturating_add(1)));
+            }
+            WriteOp::Reset { .. } => {
+                self.entries.clear();
+                (self.doubt, self.new) = Default::default();
+            }
             WriteOp::Purge { id } => self.drop_upto(id.index),
         }
         self.track.apply(change, sequence);
@@ -79,30 +124,68 @@ impl Replay {
     /// recovery can have made the log shorter than what has been read.
     pub fn adopt(&mut self, told: Track, gap: Option<Gap>) -> bool {
         match gap {
-            None if !told.follows(&self.track) => return false,
+            None if !told.follows(&self.track, self.unsure) => return false,
             None => {}
-            Some(Gap { from, to, covered }) => self.drop_from(told.kept(from, covered, to)),
+            Some(gap) => self.bridge(&told, gap),
+        }
+        if told.admits(self.new.held) {
+            self.new = Doubt::default();
         }
         self.drop_upto(told.base.index);
         self.drop_from(Index(told.last.0.saturating_add(1)));
         self.track = told;
+        self.unsure = false;
         true
     }
 
+    /// Drop what may not be there any more after a gap; doubt what may not be as it was.
+    fn bridge(&mut self, told: &Track, gap: Gap) {
+        if told.reset >= gap.from {
+            self.entries.clear();
+            (self.doubt, self.new) = Default::default();
+        }
+        match told.form {
+            Form::Put => {
+                if let Some(held) = told.doubt(gap.from) {
+                    let first = if gap.covered { told.cut } else { Index(0) };
+                    self.doubt.add(held, first);
+                    self.new.add(held, first);
+                }
+            }
+            Form::Appended | Form::Unwritten => self.drop_from(told.kept(gap.from, gap.covered, gap.to)),
+        }
+    }
+
+    /// The greatest index that a gap may have put in vain.
+    pub fn doubted(&self) -> Index {
+        self.doubt.held.index
+    }
+
+    fn put(&mut self, entries: Vec<Entry>) {
+        self.entries.extend(entries.into_iter().map(|entry| (entry.id.index, entry)));
+    }
+
+    fn ballot_at(&self, index: Index) -> Option<Ballot> {
+        let base = self.track.base;
+        if index <= base.index { Some(base.ballot) } else { Some(self.entries.get(&index)?.id.ballot) }
+    }
+
     fn drop_from(&mut self, index: Index) {
-        let end = self.entries.partition_point(|entry| entry.id.index < index);
-        self.entries.truncate(end);
+        while self.entries.last_entry().is_some_and(|last| *last.key() >= index) {
+            self.entries.pop_last();
+        }
     }
 
     fn drop_upto(&mut self, index: Index) {
-        let gone = self.entries.partition_point(|entry| entry.id.index <= index);
-        self.entries.drain(..gone);
+        while self.entries.first_entry().is_some_and(|first| *first.key() <= index) {
+            self.entries.pop_first();
+        }
     }
 
-    /// The indexes of the entries that follow `base` without a gap.
+    /// The index of the last entry that follows `base` without a gap.
     fn dense_end(&self) -> Index {
         let base = self.track.base.index.0;
-        let dense = self.entries.iter().zip(1..).take_while(|(entry, at)| entry.id.index.0 == base + at);
+        let dense = self.entries.keys().zip(1..).take_while(|(index, at)| index.0 == base + at);
         Index(base + dense.count() as u64)
     }
 
@@ -115,28 +198,64 @@ impl Replay {
         gap: u64,
         sequence: u64,
     ) -> (Track, Recovered, Option<Missing>) {
-        let mut missing = None;
         self.drop_upto(self.track.base.index);
+        let missing = match self.track.form {
+            Form::Put => self.settle_put(group, applied, sequence),
+            Form::Appended | Form::Unwritten => self.settle_appended(group, applied, gap, sequence),
+        };
+        let Track { promised, joined, base, .. } = self.track;
+        let recovered = Recovered {
+            promised,
+            joined,
+            base,
+            entries: self.entries.into_values().collect(),
+            held: self.track.claims(),
+            ..Recovered::default()
+        };
+        (self.track, recovered, missing)
+    }
+
+    /// Leave a dense run.
+    fn settle_appended(
+        &mut self,
+        group: GroupId,
+        applied: LogId,
+        gap: u64,
+        sequence: u64,
+    ) -> Option<Missing> {
         if self.dense_end() < self.track.last && self.covers(applied) {
             self.apply(WriteOp::Purge { id: applied }, sequence);
         }
-        let end = self.dense_end();
-        if end < self.track.last {
-            missing = Some(Missing { group, first: end.next(), last: self.track.last });
-            self.drop_from(end.next());
-            self.track.recovered(end, gap, sequence);
+        let (end, last) = (self.dense_end(), self.track.last);
+        if end == last {
+            return None;
         }
-        let Track { promised, base, held, .. } = self.track;
-        let recovered = Recovered { promised, base, entries: self.entries, held, ..Recovered::default() };
-        (self.track, recovered, missing)
+        self.drop_from(end.next());
+        self.track.recovered(end, gap, sequence);
+        Some(Missing { group, first: end.next(), last, stale: false })
+    }
+
+    /// Leave what may be relied upon, and admit the rest.
+    fn settle_put(&mut self, group: GroupId, applied: LogId, sequence: u64) -> Option<Missing> {
+        // What is applied is not looked at again to see whether it is what was chosen. So where that is in doubt it must
+        // not be there: the state machine has it.
+        if self.doubted() > self.track.base.index && applied.index > self.track.base.index {
+            self.apply(WriteOp::Purge { id: applied }, sequence);
+        }
+        let (base, Doubt { held, first }) = (self.track.base.index, self.new);
+        if held.index <= base {
+            return None;
+        }
+        self.track.lost = join(self.track.lost, held);
+        Some(Missing { group, first: first.max(base.next()), last: held.index, stale: true })
     }
 
     /// Whether all that is missing is at or before `applied`, and the log agrees with it.
     fn covers(&self, applied: LogId) -> bool {
         let last = self.track.last.0;
-        let backwards = self.entries.iter().rev().zip(0..);
-        let tail = backwards.take_while(|(entry, back)| entry.id.index.0 + back == last).count();
-        let at = self.entries.iter().find(|entry| entry.id.index == applied.index);
+        let backwards = self.entries.keys().rev().zip(0..);
+        let tail = backwards.take_while(|(index, back)| index.0 + back == last).count();
+        let at = self.entries.get(&applied.index);
         applied.index.0 >= last - tail as u64 && at.is_none_or(|entry| entry.id == applied)
     }
 }
@@ -177,7 +296,7 @@ mod tests {
         assert_eq!(names(&recovered), [(1, 3), (2, 4)]);
         assert_eq!((track.base, track.last, track.held), (id(1, 2), Index(4), id(2, 4)));
 
-        let mut replay = Replay::new(track);
+        let mut replay = Replay { track, ..Replay::default() };
         replay.apply(WriteOp::Reset { id: id(3, 9) }, 1);
         replay.apply(append(3, 10..=10), 2);
         let (track, recovered, missing) = finish(replay);
@@ -188,17 +307,17 @@ mod tests {
     #[test]
     fn what_older_segments_held_is_missing_unless_purged() {
         let start = Track { base: id(1, 10), last: Index(50), held: id(1, 50), ..Track::default() };
-        let mut replay = Replay::new(start);
+        let mut replay = Replay { track: start, ..Replay::default() };
         replay.apply(append(1, 51..=53), 1);
         replay.apply(WriteOp::Purge { id: id(1, 50) }, 1);
         let (_, recovered, missing) = finish(replay);
         assert_eq!((names(&recovered), missing), (vec![(1, 51), (1, 52), (1, 53)], None));
 
-        let mut replay = Replay::new(start);
+        let mut replay = Replay { track: start, ..Replay::default() };
         replay.apply(append(1, 51..=53), 1);
         let (track, recovered, missing) = finish(replay);
         assert_eq!((names(&recovered), recovered.held), (vec![], id(1, 53)));
-        assert_eq!(missing, Some(Missing { group: 7, first: Index(11), last: Index(53) }));
+        assert_eq!(missing, Some(Missing { group: 7, first: Index(11), last: Index(53), stale: false }));
         assert_eq!((track.last, track.truncated, track.cut), (Index(10), 90, Index(11)));
     }
 
@@ -206,7 +325,7 @@ mod tests {
     fn gapped() -> Replay {
         let mut replay = replay([append(1, 1..=3)]);
         let told = Track { last: Index(6), held: id(1, 6), ..replay.track };
-        assert!(replay.adopt(told, Some(Gap { from: 2, to: 3, covered: true })));
+        assert!(replay.adopt(told, Some(Gap { segment: 1, from: 2, to: 3, covered: true })));
         replay.apply(append(1, 7..=9), 3);
         replay
     }
@@ -248,7 +367,7 @@ mod tests {
             (told(1, u64::MAX, 2), true, 2),
         ] {
             let mut replay = replay([append(1, 1..=5)]);
-            assert!(replay.adopt(told, Some(Gap { from: 2, to: 3, covered })));
+            assert!(replay.adopt(told, Some(Gap { segment: 1, from: 2, to: 3, covered })));
             assert_eq!(finish(replay).1.entries.len(), left);
         }
     }

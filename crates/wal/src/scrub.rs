@@ -9,7 +9,7 @@ use crate::damage::Damage;
 use crate::disk::Disk;
 use crate::error::WalError;
 use crate::frame::{Kind, Place, SECTOR};
-use crate::segment::{Window, file_name};
+use crate::segment::{WINDOW_BYTES, Window, file_name};
 use crate::wal::Wal;
 use crate::walk::{Seen, look};
 
@@ -69,9 +69,9 @@ impl Cursor {
 }
 
 impl<D: Disk> Wal<D> {
-    /// Check frames again, about so many bytes of them (one MiB at least is read), from where the last call left off and
-    /// around to the oldest. What is found damaged that was not known: told once, and to be repaired by starting
-    /// anew, while the peers are well. Call it when there is nothing else to do.
+    /// Check frames again, about so many bytes of them (a frame that is begun is finished), from where the last call left
+    /// off and around to the oldest. What is found damaged that was not known: told once, and to be repaired by
+    /// starting anew, while the peers are well. Call it now and then, with little at a time: it reads while it is waited for.
     pub fn scrub(&mut self, bytes: u64) -> Result<Vec<Damage>, WalError> {
         self.healthy()?;
         let mut cursor = self.scrub_cursor();
@@ -79,18 +79,21 @@ impl<D: Disk> Wal<D> {
         let file = file_name(cursor.segment);
         let path = self.disk.path(&file);
         let handle = self.disk.open(&file).map_err(|error| WalError::io("open", path.clone(), error))?;
-        let mut window = Window::new(handle, path)?;
+        let mut window = Window::new(handle, path, bytes.clamp(SECTOR, WINDOW_BYTES))?;
         let end = if cursor.segment == tip.segment { tip.offset } else { window.size() };
         let stop = end.min(cursor.offset.saturating_add(bytes));
+        let begin = cursor.offset;
         let mut found = Vec::new();
         while cursor.offset < stop {
             let place = Place { salt: self.salt, segment: cursor.segment, offset: cursor.offset };
             found.extend(cursor.step(look(&mut window, place)?).into_iter().flatten());
         }
+        self.metrics.scrubbed_bytes += cursor.offset - begin;
         if cursor.offset >= end {
             let done = cursor.segment == tip.segment;
             found.extend(cursor.missing(tip.sequence).filter(|_| done));
             let next = Cursor { segment: cursor.segment + 1, offset: 0, ..cursor };
+            self.metrics.scrub_rounds += u64::from(done);
             cursor = if done { Cursor::default() } else { next };
         }
         self.cursor = cursor;

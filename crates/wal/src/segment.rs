@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use quorate_protocol::{Index, LogId};
+
 use crate::GroupId;
 use crate::disk::DiskFile;
 use crate::error::WalError;
 use crate::frame::SECTOR;
-use crate::groups::{Change, Tracks};
+use crate::groups::Tracks;
+use crate::track::Change;
 
 /// A segment that is being made.
 pub const NEXT: &str = "wal-next.tmp";
@@ -46,6 +49,12 @@ impl Segment {
         self.highest.iter().all(|(group, highest)| *highest <= base(group))
     }
 
+    /// Note that it holds an entry, or that it may.
+    pub fn hold(&mut self, group: GroupId, index: Index) {
+        let highest = self.highest.entry(group).or_default();
+        *highest = (*highest).max(index.0);
+    }
+
     /// Note what `change`, written to the last of `segments`, means for all of them.
     pub fn note<'a>(
         segments: impl DoubleEndedIterator<Item = &'a mut Segment>,
@@ -54,16 +63,16 @@ impl Segment {
     ) {
         let mut newest_first = segments.rev();
         match change {
-            Change::Append { last, .. } => {
-                let Some(active) = newest_first.next() else { return };
-                let highest = active.highest.entry(group).or_default();
-                *highest = (*highest).max(last.0);
+            Change::Append { last, .. } | Change::Put { held: LogId { index: last, .. }, .. } => {
+                if let Some(active) = newest_first.next() {
+                    active.hold(group, last);
+                }
             }
             // What was there before a reset is gone, whatever its index.
             Change::Reset(_) => newest_first.for_each(|segment| {
                 segment.highest.remove(&group);
             }),
-            Change::Promise(_) | Change::Purge(_) => {}
+            Change::Promise { .. } | Change::Truncate { .. } | Change::Purge(_) => {}
         }
     }
 }
@@ -76,23 +85,25 @@ pub struct Window<F> {
     file: F,
     path: String,
     size: u64,
+    /// How much is read at a time.
+    ahead: u64,
     start: u64,
     bytes: Vec<u8>,
     /// Offsets of the sectors that cannot be read.
     unreadable: Vec<u64>,
 }
 
-/// How much is read at a time.
-const WINDOW_BYTES: u64 = 1 << 20;
+/// How much is read at a time when all is read.
+pub const WINDOW_BYTES: u64 = 1 << 20;
 
 /// With more unreadable sectors than this in one segment the device is given up.
 const UNREADABLE_SECTORS: usize = 256;
 
 impl<F: DiskFile> Window<F> {
-    /// Over all of `file`, which messages call `path`.
-    pub fn new(file: F, path: String) -> Result<Self, WalError> {
+    /// Over all of `file`, which messages call `path`; so many bytes are read at a time, unless more are asked for.
+    pub fn new(file: F, path: String, ahead: u64) -> Result<Self, WalError> {
         let size = file.size().map_err(|error| WalError::io("read the size of", path.clone(), error))?;
-        Ok(Window { file, path, size, start: 0, bytes: Vec::new(), unreadable: Vec::new() })
+        Ok(Window { file, path, size, ahead, start: 0, bytes: Vec::new(), unreadable: Vec::new() })
     }
 
     /// The file's length in bytes.
@@ -114,7 +125,7 @@ impl<F: DiskFile> Window<F> {
     pub fn get(&mut self, offset: u64, len: u64) -> Result<Option<&[u8]>, WalError> {
         let Some(end) = offset.checked_add(len).filter(|end| *end <= self.size) else { return Ok(None) };
         if offset < self.start || end > self.start + self.bytes.len() as u64 {
-            let take = len.max(WINDOW_BYTES).min(self.size - offset);
+            let take = len.max(self.ahead).min(self.size - offset);
             self.bytes.resize(take as usize, 0);
             self.start = offset;
             match self.file.read_at(&mut self.bytes, offset) {

@@ -23,7 +23,7 @@ use crate::error::WalError;
 use crate::segment::{self, is_unreadable};
 
 /// The format this program writes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"QUORATE\0";
 const BYTES: usize = 512;

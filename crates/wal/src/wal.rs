@@ -16,13 +16,14 @@ use crate::damage::Damage;
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 use crate::frame::{Kind, MAX_PAYLOAD_BYTES, Place, SECTOR, padding, span};
-use crate::groups::{Change, Summary, Track, Tracks, encode_operations};
+use crate::groups::{Summary, Tracks, encode_operations};
 use crate::pool::{Prepared, Preparer};
 use crate::recovery::{Found, Tip, clear, frame, recover, seal, settle};
 use crate::replay::Missing;
 use crate::scrub::Cursor;
 use crate::segment::{Segment, file_name};
 use crate::superblock::{Identity, Superblock};
+use crate::track::{Ballots, Change, Track};
 
 /// How a log is kept. May differ each time it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,10 @@ pub struct Metrics {
     pub segments_removed: u64,
     /// Times that a commit had to wait for its segment because none was ready.
     pub segments_waited_for: u64,
+    /// Bytes that were [scrubbed](Wal::scrub).
+    pub scrubbed_bytes: u64,
+    /// Times that all of the log was.
+    pub scrub_rounds: u64,
 }
 
 /// A frame written and not yet synced.
@@ -92,6 +97,8 @@ pub struct Wal<D: Disk> {
     pub(crate) tip: Tip,
     sealed: bool,
     ahead: Tracks,
+    /// As of `ahead`.
+    ballots: BTreeMap<GroupId, Ballots>,
     behind: Tracks,
     changes: Vec<(GroupId, Change)>,
     /// The last durable frame's number and the groups it changed; unknown after a recovery.
@@ -103,7 +110,7 @@ pub struct Wal<D: Disk> {
     pub(crate) cursor: Cursor,
     flight: Option<Flight>,
     poison: Option<WalError>,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
 }
 
 impl<D: Disk> Wal<D> {
@@ -147,6 +154,8 @@ impl<D: Disk> Wal<D> {
             }
             None => (begin(&disk, &pool)?, true),
         };
+        let ballots =
+            found.recovered.iter().map(|(group, found)| (*group, Ballots::of(&found.entries))).collect();
         let mut damage = found.damage;
         damage.extend(superblock.damage.clone());
         let mut wal = Wal {
@@ -159,6 +168,7 @@ impl<D: Disk> Wal<D> {
             file: found.file,
             sealed: !fresh,
             ahead: found.tracks.clone(),
+            ballots,
             behind: found.tracks,
             changes: Vec::new(),
             recent: None,
@@ -186,6 +196,7 @@ impl<D: Disk> Wal<D> {
     pub fn append(&mut self, group: GroupId, ops: &[WriteOp]) -> Result<(), WalError> {
         self.healthy()?;
         let mut track = self.ahead.get(&group).copied().unwrap_or_default();
+        let mut ballots = self.ballots.get(&group).cloned().unwrap_or_default();
         let buffered = self.changes.len();
         for op in ops {
             if let Err(what) = track.check(op) {
@@ -193,12 +204,15 @@ impl<D: Disk> Wal<D> {
                 return Err(WalError::Refused { group, what });
             }
             if let Some(change) = Change::of(op) {
+                let change = change.with(|last| ballots.at(last, track.base));
                 track.apply(change, self.tip.sequence);
+                ballots.apply(op);
                 self.changes.push((group, change));
             }
         }
         if self.changes.len() > buffered {
             self.ahead.insert(group, track);
+            self.ballots.insert(group, ballots);
             encode_operations(group, ops, &mut self.buffer);
         }
         Ok(())
@@ -369,9 +383,9 @@ impl<D: Disk> Wal<D> {
     /// The bytes of the longest summary that the next frame, or the seal after it, may have.
     fn summary_bytes(&self) -> u64 {
         let changed: BTreeSet<GroupId> = self.changes.iter().map(|(group, _)| *group).collect();
-        let recent = self.recent.as_ref().map(|(_, groups)| groups.len());
-        let frame = Summary::brief_bytes(self.behind.len(), recent);
-        frame.max(Summary::brief_bytes(self.ahead.len(), Some(changed.len())))
+        let recent = self.recent.as_ref().map(|(_, groups)| groups);
+        let frame = Summary::brief_bytes(&self.behind, recent);
+        frame.max(Summary::brief_bytes(&self.ahead, Some(&changed)))
     }
 
     /// Whether the current segment takes `bytes` at `offset`, and a seal after it.

@@ -20,10 +20,11 @@ use crate::damage::Damage;
 use crate::disk::{Disk, DiskFile};
 use crate::error::WalError;
 use crate::frame::{HEADER_BYTES, Header, Kind, Place, SECTOR, payload_checksum};
-use crate::groups::{Change, Summary, decode_operations};
+use crate::groups::{Summary, decode_operations};
 use crate::recovery::{Extent, Tip};
 use crate::replay::{Gap, Replay};
-use crate::segment::{Segment, Window, file_name};
+use crate::segment::{Segment, WINDOW_BYTES, Window, file_name};
+use crate::track::Change;
 
 /// What stands at a place: a header that belongs there, and what fits to it.
 pub struct Seen {
@@ -89,7 +90,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             salt,
             extent,
             sealed: false,
-            gap: Some(Gap { from: 0, to: 0, covered: false }),
+            gap: Some(Gap { segment: 0, from: 0, to: 0, covered: false }),
             lost: None,
             short: None,
             tip: Tip { segment: oldest, offset: 0, sequence: 0, previous: 0 },
@@ -138,7 +139,8 @@ impl<'a, D: Disk> Walk<'a, D> {
             (self.tip.sequence, self.tip.previous) = (header.sequence, header.previous);
         }
         self.check(&header)?;
-        let next = Some((self.tip.offset + header.span(), seen.sum));
+        // A seal tells nothing of the frame that was to take its place, nor of where that ends.
+        let next = Some((self.tip.offset + header.span(), seen.sum)).filter(|_| header.kind != Kind::Seal);
         match seen.summary {
             Some(summary) => self.adopt(summary)?,
             // The chain is whole, so the summary says nothing new.
@@ -149,7 +151,7 @@ impl<'a, D: Disk> Walk<'a, D> {
         }
         if header.kind == Kind::Seal {
             self.sealed = true;
-            return Ok(Step::Stuck { why: "there is a seal where its frame should be", next: None });
+            return Ok(Step::Stuck { why: "there is a seal where its frame should be", next });
         }
         let Some(payload) = seen.payload else {
             return Ok(Step::Stuck { why: "the payload does not match its checksum", next });
@@ -189,12 +191,13 @@ impl<'a, D: Disk> Walk<'a, D> {
         let gap = self.gap.take();
         let mut fits = told.since > 0 || self.replays.keys().all(|group| told.tracks.contains_key(group));
         for (group, track) in told.tracks {
-            match self.replays.get_mut(&group) {
-                Some(replay) => fits &= replay.adopt(track, gap),
-                None => {
-                    fits &= gap.is_some();
-                    self.replays.insert(group, Replay::new(track));
-                }
+            fits &= gap.is_some() || self.replays.contains_key(&group);
+            let replay = self.replays.entry(group).or_default();
+            fits &= replay.adopt(track, gap);
+            if let Some(gap) = gap {
+                let since =
+                    self.segments.iter_mut().rev().take_while(|segment| segment.number >= gap.segment);
+                since.for_each(|segment| segment.hold(group, replay.doubted()));
             }
         }
         if fits { Ok(()) } else { Err(self.refuse("the summary contradicts the frames before it".into())) }
@@ -308,7 +311,7 @@ impl<'a, D: Disk> Walk<'a, D> {
         }
         let cuts_of =
             if header.kind == Kind::Start { place.segment.saturating_sub(1) } else { place.segment };
-        let gap = Gap { from: sequence, to: header.sequence, covered: cuts_of == segment };
+        let gap = Gap { segment, from: sequence, to: header.sequence, covered: cuts_of == segment };
         self.gap = Some(self.gap.unwrap_or(gap));
         self.lost = Some(sequence);
         let (offset, previous) = (place.offset, header.previous);
@@ -347,6 +350,11 @@ impl<'a, D: Disk> Walk<'a, D> {
         }
         if let Some(short) = &self.short {
             return Err(self.refuse(short.why.clone()));
+        }
+        // Its start frame may be lost. But there is always room for one more seal, and no frame goes beyond the file.
+        let (size, needed) = (self.window.size(), lost.next.map_or(offset + SECTOR, |(next, _)| next));
+        if size < needed {
+            return Err(self.refuse(format!("the file has {size} bytes and should have {needed} at least")));
         }
         if !self.sealed && self.window.is_unreadable(offset, u64::MAX) {
             return Err(self.refuse("the device cannot read what the log ends with".into()));
@@ -451,5 +459,5 @@ impl Search {
 fn open<D: Disk>(disk: &D, number: u64) -> Result<Window<D::File>, WalError> {
     let file = file_name(number);
     let handle = disk.open(&file).map_err(|error| WalError::io("open", disk.path(&file), error))?;
-    Window::new(handle, disk.path(&file))
+    Window::new(handle, disk.path(&file), WINDOW_BYTES)
 }

@@ -227,6 +227,59 @@ fn a_frame_that_follows_another_one_is_refused() {
 }
 
 #[test]
+fn a_damaged_seal_says_nothing_of_the_frame_that_took_its_number() {
+    // The seal at the end of a segment has the number of the next one's start frame, and stays where it is.
+    let (disk, mut models) = small_log(3, true);
+    let mut model = models.pop().unwrap();
+    let (mut wal, _) = open(&disk).unwrap();
+    for (index, bytes) in [(4, 2000), (5, 40)] {
+        let op = append(1, index..=index, bytes);
+        wal.append(1, std::slice::from_ref(&op)).unwrap();
+        wal.commit().unwrap();
+        apply(&mut model, 1, &op);
+    }
+    assert_eq!(wal.position().segment, 2);
+    drop(wal);
+    for byte in [9, 60] {
+        // The seal's header or its summary; then the start frame.
+        let copy = disk.duplicate();
+        assert!(copy.flip("wal-0000000000000001.log", 4 * 512 + byte, 0));
+        assert_eq!(around(&copy, &model), (String::new(), Outcome::Whole), "that alone is no damage");
+        assert!(copy.flip("wal-0000000000000002.log", 16, 0));
+        let (said, _) = around(&copy, &model);
+        assert!(said.contains("(frame 5)"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_ends_where_a_frame_was_is_too_short_even_without_its_start_frame() {
+    let (disk, _) = small_log(3, true);
+    let (mut wal, _) = open(&disk).unwrap();
+    for (index, bytes) in [(4, 2000), (5, 40)] {
+        wal.append(1, &[append(1, index..=index, bytes)]).unwrap();
+        wal.commit().unwrap();
+    }
+    assert_eq!((wal.position().segment, wal.position().offset), (2, 7 * 512));
+    drop(wal);
+    let file = "wal-0000000000000002.log";
+    // Before the last frame, in it, and in the one before, which begins at the second sector and fills five.
+    for size in [6 * 512, 6 * 512 + 12, 6 * 512 - 1, 3 * 512] {
+        for start in [true, false] {
+            let copy = disk.duplicate();
+            let mut content = copy.content(file).unwrap();
+            content.truncate(size);
+            copy.create(file).unwrap().write_at(&[content.into()], 0).unwrap();
+            if !start {
+                assert!(copy.flip(file, 16, 0));
+            }
+            let (.., why) = refused(&copy);
+            assert!(why.starts_with(&format!("the file has {size} bytes and should have ")), "{why}");
+            assert_eq!(why.ends_with(" at least"), !start, "{why}");
+        }
+    }
+}
+
+#[test]
 fn a_seal_torn_or_lost_is_no_damage() {
     for byte in [9, 60] {
         let (disk, models) = small_log(3, true);

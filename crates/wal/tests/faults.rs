@@ -215,6 +215,24 @@ fn a_full_disk_ahead_of_need_only_warns() {
 }
 
 #[test]
+fn a_disk_too_full_to_make_a_change_of_names_durable_is_remembered_too() {
+    let disk = MemoryDisk::new();
+    let (mut wal, _) = open(&disk).unwrap();
+    for index in 1..40 {
+        wal.append(1, &[append(1, index..=index, 300), purge(1, index)]).unwrap();
+        wal.commit().unwrap();
+    }
+    disk.strike(Operation::SyncDir, 0, Verdict::NoSpace);
+    let error = wal.prepare_next().unwrap_err();
+    assert!(matches!(error, WalError::NoSpace { .. }), "{error}");
+    disk.clear_hook();
+    // The old name is gone: doing it again would fail in a way that nobody understands.
+    assert_eq!(wal.prepare_next().unwrap_err().to_string(), error.to_string());
+    drop(wal);
+    assert!(found(&disk).is_ok());
+}
+
+#[test]
 fn a_failed_preparation_is_remembered() {
     let (disk, _) = small_log(2, true);
     let (wal, _) = open(&disk).unwrap();

@@ -34,28 +34,38 @@ impl World {
     /// One random operation that a core could ask for.
     fn operation(&mut self, group: u32) -> WriteOp {
         let state = self.ahead.entry(group).or_default();
-        let (base, last) = (state.base, state.base.index.0 + state.entries.len() as u64);
+        let base = state.base.index.0;
+        let last = state.entries.last().map_or(base, |entry| entry.id.index.0);
         self.round += 1;
+        let round = self.round;
         match self.choices.below(10) {
-            0..=1 => promise(self.round),
-            2 => {
-                let index = base.index.0 + self.choices.below(last + 3 - base.index.0);
-                purge(self.round, index)
-            }
-            3 if self.choices.below(4) == 0 => reset(self.round, last + self.choices.below(5)),
+            0 => promise(round),
+            1 => joins(round, self.choices.below(round)),
+            2 => purge(round, base + self.choices.below(last + 3 - base)),
+            3 if self.choices.below(4) == 0 => reset(round, last + self.choices.below(5)),
+            _ if is_put(group) => self.puts(base, last),
             4 => {
-                let from = base.index.0 + 1 + self.choices.below(last + 1 - base.index.0);
-                append(self.round, from..=from + self.choices.below(3), 30)
+                let from = base + 1 + self.choices.below(last + 1 - base);
+                append(round, from..=from + self.choices.below(3), 30)
             }
+            5 => truncate(base + self.choices.below(last + 2 - base)),
             _ => {
                 let bytes = [10, 60, 500, 1200, 6000][self.choices.below(5) as usize];
-                append(self.round, last + 1..=last + 1 + self.choices.below(3), bytes)
+                append(round, last + 1..=last + 1 + self.choices.below(3), bytes)
             }
         }
     }
 
+    /// A few slots, old and new, with holes between them.
+    fn puts(&mut self, base: u64, last: u64) -> WriteOp {
+        let first = base + 1 + self.choices.below(last + 4 - base);
+        let (step, count) = (1 + self.choices.below(3), 1 + self.choices.below(4));
+        let bytes = [10, 60, 500, 2000][self.choices.below(4) as usize];
+        put(self.round, (0..count).map(|nth| first + nth * step), bytes)
+    }
+
     fn append(&mut self) {
-        let group = self.choices.below(3) as u32;
+        let group = [0, 1, PUT, PUT + 1][self.choices.below(4) as usize];
         let mut ops = Vec::new();
         for _ in 0..1 + self.choices.below(3) {
             let op = self.operation(group);
@@ -157,7 +167,8 @@ impl World {
             model.retain(|_, state| *state != Default::default());
         }
         if found != self.durable {
-            assert_eq!(found, self.ahead, "neither what was durable nor that and the frame in flight");
+            let (seen, durable, ahead) = (brief(&found), brief(&self.durable), brief(&self.ahead));
+            assert!(found == self.ahead, "found {seen}\nneither {durable}\nnor {ahead}");
         }
         self.durable = found.clone();
         self.ahead = found;
@@ -178,7 +189,7 @@ proptest! {
 
 #[test]
 fn the_worlds_reach_what_they_are_meant_to_reach() {
-    let (mut crashes, mut recycled, mut removed, mut entries) = (0, 0, 0, 0);
+    let (mut crashes, mut recycled, mut removed, mut entries, mut holes) = (0, 0, 0, 0, 0);
     for seed in 0..40 {
         let mut world = World::new(seed);
         for _ in 0..150 {
@@ -189,10 +200,14 @@ fn the_worlds_reach_what_they_are_meant_to_reach() {
         }
         crashes += world.crashes;
         entries = entries.max(world.durable.values().map(|state| state.entries.len()).sum());
+        let has_hole = |slots: &quorate_protocol::Recovered| {
+            slots.entries.windows(2).any(|pair| pair[1].id.index > pair[0].id.index.next())
+        };
+        holes += usize::from(world.durable.get(&PUT).is_some_and(has_hole));
     }
     assert!(
-        crashes > 200 && recycled > 0 && removed > 0 && entries > 10,
-        "{crashes} {recycled} {removed} {entries}"
+        crashes > 200 && recycled > 0 && removed > 0 && entries > 10 && holes > 10,
+        "{crashes} {recycled} {removed} {entries} {holes}"
     );
 }
 
@@ -308,6 +323,9 @@ fn a_write_that_could_not_be_read_back_is_refused() {
     );
     wal.append(1, &[append(1, 3..=3, 10)]).unwrap();
     wal.commit().unwrap();
+    assert!(
+        wal.append(1, &[put(2, [2, 3], 10)]).unwrap_err().to_string().contains("entries that were appended")
+    );
     drop(wal);
     let found = found(&disk).unwrap();
     assert_eq!((found[&1].entries.len(), found[&1].promised.round), (3, 0), "the refused call left nothing");

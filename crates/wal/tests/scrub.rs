@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use quorate_wal::{Damage, MemoryDisk, Wal};
+use quorate_wal::{Damage, MemoryDisk, Operation, Verdict, Wal};
 
 /// Go all the way round, and a bit more, in steps of so many bytes.
 fn round(wal: &mut Wal<MemoryDisk>, step: u64) -> Vec<Damage> {
@@ -43,7 +43,25 @@ fn a_healthy_log_is_found_healthy_while_it_goes_on() {
             wal.prepare_next().unwrap();
         }
     }
+    let before = wal.metrics();
     assert_eq!(round(&mut wal, 512), []);
+    assert!(wal.metrics().scrub_rounds > before.scrub_rounds);
+    assert!(wal.metrics().scrubbed_bytes >= before.scrubbed_bytes + 512);
+}
+
+#[test]
+fn no_more_is_read_than_asked_for() {
+    let (disk, mut wal, _) = running();
+    let reads = std::sync::Arc::new(std::sync::Mutex::new(0));
+    let seen = reads.clone();
+    disk.set_hook(move |operation, _, _| {
+        *seen.lock().unwrap() += usize::from(operation == Operation::Read);
+        Verdict::Pass
+    });
+    wal.scrub(512).unwrap();
+    assert_eq!(*reads.lock().unwrap(), 2, "the file's size, and one sector");
+    wal.scrub(3 * 512).unwrap();
+    assert_eq!(*reads.lock().unwrap(), 4, "the size again, and a few sectors at once");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn log(sealed: bool) -> (MemoryDisk, Model) {
     let disk = MemoryDisk::new();
     let (mut wal, mut model) = open(&disk).unwrap();
     for index in 1..=14 {
-        let ops = [append(1, index..=index, 300), promise(index)];
+        let ops = [append(1, index..=index, 280), promise(index)];
         wal.append(1, &ops).unwrap();
         ops.iter().for_each(|op| apply(&mut model, 1, op));
         wal.commit().unwrap();

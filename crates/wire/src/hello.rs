@@ -79,8 +79,8 @@ pub enum HelloError {
     /// Another cluster.
     #[error(
         "member {from:x} belongs to cluster {theirs:x}, this node to cluster {ours:x}: most likely \
-         --initial-cluster or --initial-cluster-token differs between the two, or one of them kept the data \
-         directory of an earlier cluster"
+         --initial-cluster, --initial-cluster-token or --write-quorum differs between the two, or one of them kept \
+         the data directory of an earlier cluster"
     )]
     Cluster {
         /// Who speaks.

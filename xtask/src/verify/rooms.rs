@@ -8,9 +8,14 @@ use crate::scan::{Source, line_of, words};
 use crate::tree::Tree;
 
 /// What each room may depend on. `golden` and `harness` are for tests only: nobody's list has them.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 21] = [
     ("protocol", &[]),
+    ("synod", &["protocol"]),
     ("raft", &["protocol"]),
+    ("paxos", &["protocol"]),
+    ("zab", &["protocol"]),
+    ("ring", &["protocol"]),
+    ("chord", &["protocol"]),
     ("kv", &[]),
     ("replica", &["protocol", "kv"]),
     ("wal", &["protocol"]),
@@ -20,31 +25,52 @@ const EDGES: [(&str, &[&str]); 16] = [
     ("checker", &[]),
     ("golden", &["protocol"]),
     ("harness", &["protocol", "api", "checker", "wire"]),
-    ("server", &["protocol", "raft", "kv", "replica", "wal", "storage", "wire", "api"]),
-    ("sim", &["protocol", "raft", "kv", "replica", "wal", "storage", "wire", "checker"]),
-    ("figures", &["protocol", "raft"]),
-    ("search", &["protocol", "raft"]),
+    ("server", &["protocol", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "api"]),
+    ("sim", &["protocol", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "checker"]),
+    ("figures", &["protocol", "raft", "paxos", "zab"]),
+    ("search", &["protocol", "raft", "paxos", "zab"]),
     ("quorate", &["api", "server", "sim", "figures", "search"]),
 ];
 
 /// Rooms without clock, socket, disk, thread or source of chance: the compiler sees to it when they say so.
-const PURE: [&str; 4] = ["protocol", "raft", "kv", "replica"];
+const PURE: [&str; 9] = ["protocol", "synod", "raft", "paxos", "zab", "ring", "chord", "kv", "replica"];
 
 /// What pure rooms may use besides each other.
 const PURE_LIBRARIES: [&str; 1] = ["bytes"];
 
 /// The protocols' packages, and the only files outside their own rooms that may name them.
-const PROTOCOLS: [(&str, &[&str]); 1] = [(
-    "raft",
-    &[
-        "crates/server/src/node.rs",
-        "crates/sim/src/plant.rs",
-        "crates/sim/src/label/raft.rs",
-        "crates/sim/src/label/tests.rs",
-        "crates/figures/src/core.rs",
-        "crates/search/src/core.rs",
-    ],
-)];
+const PROTOCOLS: [(&str, &[&str]); 3] = [
+    (
+        "raft",
+        &[
+            "crates/server/src/protocols.rs",
+            "crates/sim/src/plant/raft.rs",
+            "crates/sim/src/label/raft.rs",
+            "crates/figures/src/core.rs",
+            "crates/search/src/core/raft.rs",
+        ],
+    ),
+    (
+        "paxos",
+        &[
+            "crates/server/src/protocols.rs",
+            "crates/sim/src/plant/paxos.rs",
+            "crates/sim/src/label/paxos.rs",
+            "crates/figures/src/core.rs",
+            "crates/search/src/core/paxos.rs",
+        ],
+    ),
+    (
+        "zab",
+        &[
+            "crates/server/src/protocols.rs",
+            "crates/sim/src/plant/zab.rs",
+            "crates/sim/src/label/zab.rs",
+            "crates/figures/src/core.rs",
+            "crates/search/src/core/zab.rs",
+        ],
+    ),
+];
 
 /// The findings of all rooms.
 pub fn check(tree: &Tree) -> Vec<Finding> {
@@ -209,7 +235,7 @@ mod tests {
     fn a_protocol_named_outside_its_place_is_found() {
         let names = "//! Essay.\nuse quorate_raft::Raft;\n";
         assert_eq!(found(&[("crates/server/src/consensus.rs", names)]).len(), 1);
-        assert_eq!(found(&[("crates/server/src/node.rs", names)]).len(), 0);
+        assert_eq!(found(&[("crates/server/src/protocols.rs", names)]).len(), 0);
         assert_eq!(found(&[("crates/raft/src/core.rs", names)]).len(), 0);
         assert_eq!(found(&[("crates/wal/src/lib.rs", "//! Not `quorate_raft`.\n")]).len(), 0);
     }

@@ -81,6 +81,9 @@ impl Values {
             initial_cluster,
             initial_cluster_state: self.cluster_state()?,
             initial_cluster_token: self.get("initial-cluster-token").into(),
+            protocol: self.number("protocol")?,
+            write_quorum: self.optional("write-quorum")?,
+            election_quorum: self.optional("election-quorum")?,
             heartbeat_interval_ms: self.number("heartbeat-interval")?,
             election_timeout_ms: self.number("election-timeout")?,
             snapshot_count: self.number("snapshot-count")?,
@@ -117,6 +120,11 @@ impl Values {
 
     fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<T, FlagError> {
         self.get(name).parse().map_err(|_| self.value_error(name, "a number of this size is not taken"))
+    }
+
+    /// A number that may be left out, or set to nothing.
+    fn optional<T: std::str::FromStr>(&self, name: &'static str) -> Result<Option<T>, FlagError> {
+        if self.get(name).is_empty() { Ok(None) } else { self.number(name).map(Some) }
     }
 
     fn truth(&self, name: &'static str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use quorate_server::Protocol;
 use quorate_server::config::{Url, parse_duration};
 
 /// What a value must look like.
@@ -118,6 +119,20 @@ pub(super) const FLAGS: &[Flag] = &[
     honoured("initial-cluster", Text, "", "founding members: name=url,name=url,... [default: this member]"),
     honoured("initial-cluster-state", OneOf(&["new", "existing"]), "new", "new or existing"),
     honoured("initial-cluster-token", Text, "etcd-cluster", "tells clusters with equal URLs apart"),
+    honoured(
+        "protocol",
+        OneOf(&Protocol::NAMES),
+        Protocol::NAMES[0],
+        "consensus protocol, the same on all members for good",
+    ),
+    honoured(
+        "write-quorum",
+        Number,
+        "",
+        "voters that must hold a write, of a cluster that is founded; as many elect as meet all of these \
+         [default: a majority of both]",
+    ),
+    honoured("election-quorum", Number, "", "a check of what follows from --write-quorum"),
     honoured("heartbeat-interval", Number, "100", "milliseconds between heartbeats"),
     honoured("election-timeout", Number, "1000", "milliseconds of silence before an election"),
     honoured("snapshot-count", Number, "10000", "applied entries kept for followers that fall behind"),

@@ -22,9 +22,9 @@ pub(crate) struct SimArgs {
     /// Worlds at a time [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// What the nodes speak
-    #[arg(long, value_name = "NAME", default_value = "raft")]
-    protocol: String,
+    /// What the nodes speak: raft, paxos or zab, or all of them one after the other [default: raft]
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
     /// Replicas [default: 3 or 5, as the seed says]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: Option<u8>,
@@ -61,6 +61,8 @@ pub(super) enum Mistake {
     Protocol(String),
     /// No such bug.
     Plant(String),
+    /// A bug of other protocols.
+    Foreign(Plant, Protocol),
     /// Faults, numbers or deeds.
     Plan(PlanError),
 }
@@ -69,8 +71,14 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Mistake::Protocol(name) => {
-                let known = Protocol::ALL.map(Protocol::name).join(", ");
-                write!(f, "no world runs the protocol {name:?}: choose one of {known}")
+                let known = names(&Protocol::ALL);
+                write!(f, "no world runs the protocol {name:?}: choose one of {known}, or all")
+            }
+            Mistake::Foreign(plant, protocol) => {
+                let (of, name) = (names(plant.protocols()), plant.name());
+                let first = plant.protocols().first().copied().unwrap_or_default().name();
+                let other = protocol.name();
+                write!(f, "the bug {name} is one of {of}, not of {other}: add --protocol {first}")
             }
             Mistake::Plant(name) => write!(f, "no bug is called {name:?}: see quorate sim --plant list"),
             Mistake::Plan(error) => error.fmt(f),
@@ -78,36 +86,69 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// The names of some protocols.
+pub(super) fn names(protocols: &[Protocol]) -> String {
+    protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The protocol that stands for each of them.
+const EACH: &str = "all";
+
 impl SimArgs {
+    /// The protocols that are asked for.
+    fn protocols(&self) -> Result<Vec<Protocol>, Mistake> {
+        match self.protocol.as_deref() {
+            None => Ok(vec![Protocol::default()]),
+            Some(EACH) => Ok(Protocol::ALL.to_vec()),
+            Some(name) => match Protocol::named(name) {
+                Some(protocol) => Ok(vec![protocol]),
+                None => Err(Mistake::Protocol(name.to_owned())),
+            },
+        }
+    }
+
     /// The list that is asked for, if one is.
     pub(super) fn list(&self) -> Option<String> {
         let asked = |flag: &Option<String>| flag.as_deref() == Some("list");
         if asked(&self.plant) {
-            return Some(super::plants());
+            let named = self.protocol.as_ref().and_then(|_| self.protocols().ok());
+            return Some(super::plants(&named.unwrap_or_else(|| Protocol::ALL.to_vec())));
         }
         if asked(&self.faults) {
             return Some(super::classes());
         }
         asked(&self.set).then(|| {
             let seed = self.seed.unwrap_or(self.start);
-            super::numbers(&Options { seed, nodes: self.nodes.map(usize::from), ..Options::default() })
+            let protocol = self.protocols().ok().and_then(|all| all.first().copied()).unwrap_or_default();
+            let nodes = self.nodes.map(usize::from);
+            super::numbers(&Options { seed, nodes, protocol, ..Options::default() })
         })
     }
 
-    /// The run; of many, the first.
-    pub(super) fn options(&self) -> Result<Options, Mistake> {
-        let protocol =
-            Protocol::named(&self.protocol).ok_or_else(|| Mistake::Protocol(self.protocol.clone()))?;
+    /// The runs, one for each protocol; of many seeds, the first.
+    pub(super) fn worlds(&self) -> Result<Vec<Options>, Mistake> {
+        let mut protocols = self.protocols()?;
         let plant = match &self.plant {
             None => None,
             Some(name) => Some(Plant::named(name).ok_or_else(|| Mistake::Plant(name.clone()))?),
         };
+        if let Some(plant) = plant {
+            if protocols.len() > 1 {
+                protocols.retain(|protocol| plant.protocols().contains(protocol));
+            }
+            let foreign = protocols.iter().find(|protocol| !plant.protocols().contains(protocol));
+            if let Some(foreign) = foreign {
+                return Err(Mistake::Foreign(plant, *foreign));
+            }
+        }
         let mut plan = Plan::default();
         self.faults.iter().try_for_each(|list| plan.allow(list)).map_err(Mistake::Plan)?;
         self.set.iter().try_for_each(|list| plan.set(list)).map_err(Mistake::Plan)?;
         self.deeds.iter().try_for_each(|list| plan.only(list)).map_err(Mistake::Plan)?;
         let seed = self.seed.unwrap_or(self.start);
-        Ok(Options { protocol, seed, nodes: self.nodes.map(usize::from), plant, plan })
+        let nodes = self.nodes.map(usize::from);
+        let of = |protocol| Options { protocol, seed, nodes, plant, plan: plan.clone() };
+        Ok(protocols.into_iter().map(of).collect())
     }
 
     /// The seeds.

@@ -1,6 +1,7 @@
 //! Members that come and go one by one, each with flags of its own, and a light load meanwhile.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,6 +28,8 @@ impl Lab {
         let home = tempfile::Builder::new().prefix("quorate-members-").tempdir().expect("directory");
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         flags.extend(["--wal-segment-bytes=4194304".to_owned(), "--log-format=console".to_owned()]);
+        // First, so that what a test says wins.
+        flags.splice(..0, quorate_harness::protocol_flag());
         Lab { home, port: free_ports(places), flags, members: BTreeMap::new() }
     }
 
@@ -37,6 +40,13 @@ impl Lab {
         all.iter().for_each(|&at| lab.start(at, &all, &["--initial-cluster-state=new"]));
         all.iter().for_each(|&at| lab.ready(at));
         lab
+    }
+
+    /// The same, under this protocol.
+    pub fn under(protocol: &str, places: u16, founders: usize, flags: &[&str]) -> Lab {
+        let protocol = format!("--protocol={protocol}");
+        let flags: Vec<&str> = flags.iter().copied().chain([protocol.as_str()]).collect();
+        Lab::founded(places, founders, &flags)
     }
 
     pub fn endpoint(&self, at: usize) -> String {
@@ -157,6 +167,29 @@ impl Lab {
             }
             assert!(begun.elapsed() < PATIENCE, "it is never put: {output:?}");
         }
+    }
+
+    /// Waits until a member's metrics have this line.
+    pub fn shows(&self, at: usize, line: &str) {
+        let begun = Instant::now();
+        loop {
+            let metrics = self.metrics(at).unwrap_or_default();
+            if metrics.lines().any(|shown| shown == line) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it never shows {line:?}: {metrics}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What a member's `/metrics` answers.
+    fn metrics(&self, at: usize) -> std::io::Result<String> {
+        let authority = self.endpoint(at).replace("http://", "");
+        let mut socket = std::net::TcpStream::connect(&authority)?;
+        write!(socket, "GET /metrics HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        socket.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// Which of these leads.

@@ -76,7 +76,7 @@ impl<R: Rules> Dialect for Spoken<R> {
 
     fn claims(from: NodeId, to: NodeId, message: &Message) -> Claims {
         let round = message.term.0;
-        let vote = |node| Claims { promised: Some(Ballot { round, node }), vote: true, holds: None };
+        let vote = |node| Claims { promised: Some(Ballot { round, node }), vote: true, ..Claims::default() };
         match &message.body {
             Body::Vote { last, .. } => Claims { holds: Some(last.index), ..vote(from) },
             Body::VoteReply { granted: true } => vote(to),

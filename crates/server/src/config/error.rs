@@ -2,6 +2,7 @@
 //! start again.
 
 use super::{MAX_DRIFT_PERCENT, MAX_ELECTION_MS, Url, UrlError};
+use crate::protocols::Protocol;
 
 /// A refused configuration. Each text names the flag and the remedy; starting again unchanged fails again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,35 @@ pub enum ConfigError {
          percent, from 1 to {MAX_DRIFT_PERCENT} (5 is generous), or 0 to read without leases"
     )]
     Drift { percent: u8 },
+    /// A quorum that its protocol does not know.
+    #[error(
+        "--write-quorum does not go with --protocol {protocol}, whose quorums are majorities: leave it out, or found the \
+         cluster with --protocol {}",
+        flexible()
+    )]
+    OnlyMajorities { protocol: Protocol },
+    /// Nobody accepts a write, or more than there are.
+    #[error(
+        "--write-quorum {write} is out of range: give how many of the {voters} founding voters must hold a \
+         write, from 1 to {voters}, or leave it out for a majority"
+    )]
+    WriteQuorum { write: u32, voters: u32 },
+    /// A leader could be elected that does not know what was written.
+    #[error(
+        "--write-quorum {write} and --election-quorum {election} need not intersect among {voters} voters: a leader could be \
+         elected by members none of which holds what was written; their sum must exceed {voters}, so elect with {needed}, \
+         which is what follows when --election-quorum is left out"
+    )]
+    QuorumsApart { write: u32, election: u32, voters: u32, needed: u32 },
+    /// More than it takes.
+    #[error(
+        "--election-quorum {election} is more than it takes: with --write-quorum {write}, {needed} of {voters} voters elect; \
+         write that, or leave it out"
+    )]
+    ElectionQuorum { write: u32, election: u32, voters: u32, needed: u32 },
+    /// It follows from the other.
+    #[error("--election-quorum follows from --write-quorum: give that one, or leave out both for majorities")]
+    ElectionQuorumAlone,
     /// A URL flag without a URL.
     #[error("--{flag} names no URL: write it as http://host:port")]
     NoUrl { flag: &'static str },
@@ -103,6 +133,12 @@ pub enum ConfigError {
          or lower the size of requests"
     )]
     SegmentTooSmall { segment_bytes: u64, needed: u64 },
+}
+
+/// The protocols that know other quorums than majorities.
+fn flexible() -> String {
+    let names = Protocol::ALL.iter().filter(|protocol| protocol.takes_write_quorum());
+    names.map(|protocol| protocol.name()).collect::<Vec<_>>().join(" or ")
 }
 
 fn joined(urls: &[Url]) -> String {

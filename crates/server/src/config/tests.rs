@@ -31,6 +31,10 @@ fn defaults_and_a_cluster_of_three_are_valid() {
 
 type Spoil = fn(&mut Config);
 
+fn quorums(config: &mut Config, write: Option<u32>, election: Option<u32>) {
+    (config.protocol, config.write_quorum, config.election_quorum) = (Protocol::Paxos, write, election);
+}
+
 /// What is spoiled, and what the refusal must say.
 const REFUSALS: &[(Spoil, &[&str])] = &[
     (|c| c.name.clear(), &["--name is empty"]),
@@ -69,6 +73,12 @@ const REFUSALS: &[(Spoil, &[&str])] = &[
     (|c| c.advertise_client_urls = urls("http://:2379"), &["--advertise-client-urls", "nobody can dial"]),
     (|c| c.advertise_client_urls = urls("http://a:0"), &["--advertise-client-urls", "nobody can dial"]),
     (|c| c.snapshot_count = 0, &["--snapshot-count is 0"]),
+    (|c| c.write_quorum = Some(2), &["--write-quorum does not go with --protocol raft", "--protocol paxos"]),
+    (|c| quorums(c, Some(0), None), &["--write-quorum 0 is out of range", "from 1 to 3"]),
+    (|c| quorums(c, Some(4), None), &["--write-quorum 4 is out of range", "3 founding voters"]),
+    (|c| quorums(c, Some(1), Some(2)), &["need not intersect among 3 voters", "elect with 3"]),
+    (|c| quorums(c, Some(2), Some(3)), &["--election-quorum 3 is more than it takes", "2 of 3 voters elect"]),
+    (|c| quorums(c, None, Some(2)), &["--election-quorum follows from --write-quorum"]),
     (|c| c.max_txn_ops = 0, &["--max-txn-ops is 0"]),
     (|c| c.max_request_bytes = 0, &["--max-request-bytes is 0"]),
     (
@@ -126,6 +136,9 @@ fn the_edges_of_what_is_accepted() {
         |c| c.listen_client_urls = urls("http://:2379,http://[::1]:2379"),
         |c| c.max_request_bytes = (64 << 20) - (64 << 10),
         |c| c.initial_cluster_state = ClusterState::Existing,
+        |c| quorums(c, None, None),
+        |c| quorums(c, Some(1), Some(3)),
+        |c| quorums(c, Some(3), Some(1)),
     ];
     for (row, spoil) in edges.iter().enumerate() {
         let mut config = three();

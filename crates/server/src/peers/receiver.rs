@@ -14,7 +14,7 @@ use quorate_storage::{Image, ImageWriter};
 use quorate_wire::{Answer, Ask, FrameDecoder, Hello, HelloError, Packet, SnapshotChunk};
 
 use super::sender::{read_hello, write_all};
-use super::{PATIENCE, Peers};
+use super::{PATIENCE, Peers, UNASKED};
 use crate::combiner::Combiner;
 use crate::consensus::Driver;
 use crate::shared::{ConsensusInput, Core, Shared};
@@ -173,7 +173,10 @@ impl<C: Core> Hearing<'_, C> {
             }
             Packet::Answer { token, body } => {
                 let answer = Reader::whole::<Answer>(body).map_err(io::Error::other)?;
-                self.listening.shared.peers.answered(token, answer);
+                match answer {
+                    Answer::Members(roster) if token == UNASKED => self.listening.shared.heard(&roster),
+                    answer => self.listening.shared.peers.answered(token, answer),
+                }
                 Ok(())
             }
             Packet::Ping { .. } | Packet::Pong { .. } => Ok(()),

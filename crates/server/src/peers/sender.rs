@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use quorate_protocol::NodeId;
-use quorate_wire::{FrameDecoder, Hello, HelloError, Packet};
+use quorate_wire::{FrameDecoder, Hello, HelloError, Packet, Roster};
 
 use super::link::Link;
-use super::{PATIENCE, Peers};
+use super::{PATIENCE, Peers, introduction};
 
 /// Between two attempts to reach a peer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -27,6 +27,8 @@ pub struct Hooks {
     pub sent: Box<dyn Fn(NodeId, bool) + Send + Sync>,
     /// A connection to this peer began or ended: what was in flight may be gone.
     pub reset: Box<dyn Fn(NodeId) + Send + Sync>,
+    /// Who the members are, as far as this node knows.
+    pub roster: Box<dyn Fn() -> Option<Roster> + Send + Sync>,
     /// This peer says that this node has been removed from the cluster.
     pub removed: Box<dyn Fn(NodeId) + Send + Sync>,
 }
@@ -63,6 +65,7 @@ fn keep_connected(peers: &Peers, to: NodeId, link: &Link) {
                 tracing::info!(to = to.0, "connected to a peer");
                 let socket = Arc::new(socket);
                 link.connect(&socket);
+                introduce(peers, link);
                 reset();
                 let error = talk(peers, to, link, &socket).expect_err("a conversation ends with a reason");
                 link.disconnect();
@@ -77,6 +80,14 @@ fn keep_connected(peers: &Peers, to: NodeId, link: &Link) {
             last_error = error;
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// Say who the members are: the peer may have been away for so long that it knows none of them.
+fn introduce(peers: &Peers, link: &Link) {
+    let roster = peers.hooks.get().and_then(|hooks| (hooks.roster)());
+    if let Some(frame) = roster.and_then(introduction) {
+        link.send(frame);
     }
 }
 

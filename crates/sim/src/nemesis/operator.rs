@@ -50,7 +50,7 @@ impl Operator {
     }
 
     /// The state that all founders begin with.
-    pub fn founded(&self) -> MemoryStorage {
+    pub fn founded(&self, write_quorum: u32) -> MemoryStorage {
         let voters: Vec<NodeId> = (0..self.founders).map(node).collect();
         let members = voters.iter().map(|id| Member {
             id: id.0,
@@ -58,12 +58,13 @@ impl Operator {
             peer_urls: vec![url(*id)],
             ..Member::default()
         });
-        let membership = Membership::new(voters.iter().copied(), []).to_bytes();
+        let membership =
+            Membership::new(voters.iter().copied(), []).with_write_quorum(write_quorum).to_bytes();
         State::found(MemoryStorage::new(), members, membership).into_storage()
     }
 
     /// Whether nothing is wanted any more.
-    fn is_content(&self) -> bool {
+    pub(super) fn is_content(&self) -> bool {
         self.wanted.is_empty() && self.swap.is_none()
     }
 }
@@ -98,10 +99,25 @@ impl<C: Consensus> World<C> {
     /// The membership in force, if it is settled and is what the table asks for.
     pub(crate) fn settled(&self) -> Option<Membership> {
         let leader = self.nodes.iter().filter_map(Node::host).find(|host| self.leads(host.place))?;
-        let members = self.members();
-        let target = Membership::new(members.voters().map(NodeId), members.learners().map(NodeId));
+        let target = self.env.membership(&self.members());
         let status = leader.replica.status();
         (status.membership == target && status.commit == status.last.index).then_some(target)
+    }
+
+    /// How many voters the operator wants removed, though the table does not show it yet.
+    pub(crate) fn leaving(&self) -> usize {
+        let removal = |change: &&MemberChange| matches!(change, MemberChange::Remove { .. });
+        self.operator.wanted.iter().filter(removal).count()
+    }
+
+    /// How many of so many voters may be damaged: those left can still elect a leader and accept what it proposes, and of
+    /// those who accepted a value one at least still has it.
+    pub(crate) fn bearable(&self, voters: usize) -> usize {
+        let accept = match self.env.swarm.write_quorum as usize {
+            0 => voters / 2 + 1,
+            write => write.min(voters),
+        };
+        accept.min((voters + 1).saturating_sub(accept)).saturating_sub(1)
     }
 
     /// The places of the members.
@@ -294,7 +310,7 @@ impl<C: Consensus> World<C> {
     fn want_removal(&mut self, settled: &Membership, dice: &mut Random) {
         let voters = settled.voters().nodes();
         let left = voters.len() - 1;
-        if left < 2 || self.env.damaged.len() > (left - 1) / 2 {
+        if left < 2 || self.env.damaged.len() > self.bearable(left) {
             return;
         }
         let leader = self.a_leader(dice).map(node).filter(|id| voters.contains(id));

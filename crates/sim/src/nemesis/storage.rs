@@ -15,11 +15,14 @@ use crate::world::World;
 const SECTOR: u64 = 512;
 
 impl<C: Consensus> World<C> {
-    /// Whether this node's disk may be damaged now: no more than a minority of the voters is damaged at a time.
+    /// Whether this node's disk may be damaged now: no more of the voters are damaged at a time than the others can
+    /// make up for, a minority where majorities decide.
     fn may_damage(&self, node: usize) -> bool {
-        let Some(settled) = self.settled() else { return false };
+        // While a voter is about to be removed, those who will be left are not known yet.
+        let Some(settled) = self.settled().filter(|_| self.operator.is_content()) else { return false };
         let voters = settled.voters().nodes();
-        let most = voters.len().saturating_sub(1) / 2;
+        // Who is on the way out will not be there to make up for it.
+        let most = self.bearable(voters.len().saturating_sub(self.leaving()));
         voters.contains(&self.nodes[node].id())
             && self.nodes[node].is_well()
             && !self.env.damaged.contains_key(&node)

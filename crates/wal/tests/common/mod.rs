@@ -21,8 +21,25 @@ pub fn id(round: u64, index: u64) -> LogId {
     LogId { ballot: Ballot { round, node: NodeId(1) }, index: Index(index) }
 }
 
+/// From this number on, the logs of groups are written slot by slot.
+pub const PUT: GroupId = 1000;
+
+pub fn is_put(group: GroupId) -> bool {
+    group >= PUT
+}
+
 pub fn promise(round: u64) -> WriteOp {
-    WriteOp::Meta { promised: Ballot { round, node: NodeId(2) } }
+    WriteOp::Meta { promised: Ballot { round, node: NodeId(2) }, joined: Default::default() }
+}
+
+/// A promise, and whose history was taken over.
+pub fn joins(round: u64, joined: u64) -> WriteOp {
+    let ballot = |round, node| Ballot { round, node: NodeId(node) };
+    WriteOp::Meta { promised: ballot(round, 2), joined: ballot(joined, 3) }
+}
+
+pub fn truncate(index: u64) -> WriteOp {
+    WriteOp::Truncate(Index(index))
 }
 
 pub fn purge(round: u64, index: u64) -> WriteOp {
@@ -35,11 +52,20 @@ pub fn reset(round: u64, index: u64) -> WriteOp {
 
 /// Entries of `bytes` bytes each, whose content tells where they belong.
 pub fn append(round: u64, indexes: std::ops::RangeInclusive<u64>, bytes: usize) -> WriteOp {
+    WriteOp::Append(entries(round, indexes, bytes))
+}
+
+/// The same, each for its own slot.
+pub fn put(round: u64, slots: impl IntoIterator<Item = u64>, bytes: usize) -> WriteOp {
+    WriteOp::Put(entries(round, slots, bytes))
+}
+
+pub fn entries(round: u64, indexes: impl IntoIterator<Item = u64>, bytes: usize) -> Vec<Entry> {
     let entry = |index: u64| {
         let mark = (round * 131 + index * 7) as u8;
         Entry { id: id(round, index), kind: EntryKind::Command, data: Bytes::from(vec![mark; bytes]) }
     };
-    WriteOp::Append(indexes.map(entry).collect())
+    indexes.into_iter().map(entry).collect()
 }
 
 pub fn open<D: Disk>(disk: &D) -> Result<(Wal<D>, Model), WalError> {
@@ -73,23 +99,41 @@ pub fn small_log(commits: u64, sealed: bool) -> (MemoryDisk, Vec<Model>) {
 /// The obvious meaning of an operation.
 pub fn apply(model: &mut Model, group: GroupId, op: &WriteOp) {
     let state = model.entry(group).or_default();
+    let held_some = state.held != LogId::default();
     let mut hold = |id: LogId| {
         if (id.ballot.round, id.index) > (state.held.ballot.round, state.held.index) {
             state.held = id;
         }
     };
     match op {
+        _ if is_put(group) => {}
         WriteOp::Append(entries) => entries.iter().for_each(|entry| hold(entry.id)),
+        // A log that held nothing begins with its first entry.
+        _ if !held_some => {}
         WriteOp::Reset { id } => hold(*id),
         WriteOp::Purge { id } if id.index > state.base.index => hold(*id),
         _ => {}
     }
     match op {
-        WriteOp::Meta { promised } => state.promised = *promised,
+        WriteOp::Meta { promised, joined } => (state.promised, state.joined) = (*promised, *joined),
         WriteOp::Append(entries) => {
             for entry in entries {
                 state.entries.retain(|old| old.id.index < entry.id.index);
                 state.entries.push(entry.clone());
+            }
+        }
+        WriteOp::Put(entries) => {
+            for entry in entries {
+                state.entries.retain(|old| old.id.index != entry.id.index);
+                state.entries.push(entry.clone());
+            }
+            state.entries.sort_by_key(|entry| entry.id.index);
+        }
+        WriteOp::Truncate(index) => {
+            let all = state.entries.len();
+            state.entries.retain(|entry| entry.id.index <= *index);
+            if state.entries.len() < all {
+                state.held = state.entries.last().map_or(state.base, |entry| entry.id);
             }
         }
         WriteOp::Reset { id } => {
@@ -102,6 +146,19 @@ pub fn apply(model: &mut Model, group: GroupId, op: &WriteOp) {
         }
         WriteOp::Purge { .. } => {}
     }
+}
+
+/// In few words, without the entries' content.
+pub fn brief(model: &Model) -> String {
+    let group = |(group, state): (&GroupId, &Recovered)| {
+        let Recovered { promised, joined, base, held, .. } = state;
+        let entries: Vec<_> = state.entries.iter().map(|entry| entry.id.to_string()).collect();
+        format!(
+            "\n{group}: promised {promised} joined {joined} base {base} held {held} {}",
+            entries.join(" ")
+        )
+    };
+    model.iter().map(group).collect()
 }
 
 /// A source of choices; splitmix64.
@@ -139,7 +196,15 @@ pub fn judge(wal: &Wal<MemoryDisk>, found: &Model, durable: &Model, at: &str) ->
     assert!(found.keys().eq(durable.keys()), "{at}");
     for (group, state) in durable {
         let seen = &found[group];
-        assert_eq!((seen.promised, seen.held, seen.base), (state.promised, state.held, state.base), "{at}");
+        let exact = |state: &Recovered| (state.promised, state.joined, state.base);
+        assert_eq!(exact(seen), exact(state), "{at}");
+        if is_put(*group) {
+            let missing = wal.missing().iter().any(|missing| missing.group == *group && missing.stale);
+            outcome = outcome.max(judge_slots(seen, state, at));
+            assert_eq!(missing, seen.held != state.held, "{at}");
+            continue;
+        }
+        assert_eq!(seen.held, state.held, "{at}");
         let prefix = state.entries.get(..seen.entries.len());
         assert_eq!(prefix, Some(&seen.entries[..]), "not a prefix {at}");
         let lost = state.entries.get(seen.entries.len()).map(|entry| entry.id.index);
@@ -154,9 +219,33 @@ pub fn judge(wal: &Wal<MemoryDisk>, found: &Model, durable: &Model, at: &str) ->
     outcome
 }
 
+/// Of a log that is written slot by slot: what was found was there once, and what is not as it was is answered for.
+pub fn judge_slots(seen: &Recovered, state: &Recovered, at: &str) -> Outcome {
+    let slot =
+        |state: &Recovered, index: Index| state.entries.iter().find(|entry| entry.id.index == index).cloned();
+    assert!(seen.held.ballot >= state.held.ballot && seen.held.index >= state.held.index, "{at}");
+    for entry in &seen.entries {
+        let now =
+            slot(state, entry.id.index).unwrap_or_else(|| panic!("slot {} was never put {at}", entry.id));
+        assert!(entry.id.ballot <= now.id.ballot, "{} is newer than {} {at}", entry.id, now.id);
+        assert!(entry.id.ballot < now.id.ballot || *entry == now, "another {} {at}", entry.id);
+    }
+    for entry in &state.entries {
+        let covered = entry.id.ballot <= seen.held.ballot && entry.id.index <= seen.held.index;
+        let found = slot(seen, entry.id.index);
+        assert!(found.as_ref() == Some(entry) || covered, "{} denied, held {} {at}", entry.id, seen.held);
+    }
+    if seen.entries == state.entries { Outcome::Whole } else { Outcome::Less }
+}
+
 /// Append what is missing, as a replica does that gets it from its peers, a few entries at a time.
 pub fn refill(wal: &mut Wal<MemoryDisk>, found: &Model, durable: &Model) {
     for (group, state) in durable {
+        if is_put(*group) {
+            wal.append(*group, &[WriteOp::Put(state.entries.clone())]).unwrap();
+            wal.commit().unwrap();
+            continue;
+        }
         for entries in state.entries[found[group].entries.len()..].chunks(2) {
             wal.append(*group, &[WriteOp::Append(entries.to_vec())]).unwrap();
             wal.commit().unwrap();
