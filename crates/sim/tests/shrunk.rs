@@ -58,7 +58,7 @@ fn smaller(plant: Plant, property: &str) {
 
 #[test]
 fn a_vote_forgotten() {
-    smaller(Plant::ForgetVoteOnRestart, "ElectionSafety");
+    smaller(Plant::ForgetVoteOnRestart, "PromiseKept");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_watch_resumed_one_late() {
 
 #[test]
 fn the_result_does_not_depend_on_the_number_of_jobs() {
-    let failure = failed(Plant::ForgetVoteOnRestart, "ElectionSafety");
+    let failure = failed(Plant::ForgetVoteOnRestart, "PromiseKept");
     let shrunk = |jobs| shrink(&failure, effort(100_000, jobs), &mut |_, _| {}).failure;
     assert_eq!(shrunk(1), shrunk(3));
 }
