@@ -3,8 +3,8 @@
 use std::fmt::Arguments;
 
 use bytes::Bytes;
-use quorate_protocol::LogId;
 use quorate_protocol::codec::Reader;
+use quorate_protocol::{Index, LogId};
 use quorate_zab::{Body, Message};
 
 use super::{Label, Value};
@@ -32,19 +32,7 @@ fn of_zab(message: &Message) -> Label {
         | Body::AckLeader { .. }
         | Body::UpToDate { .. } => synchronising(epoch, &message.body),
         Body::Propose { session, prev, entries, commit } => {
-            let (count, first) = (entries.len() as u64, prev.0 + 1);
-            let fields = vec![
-                ("session", session.to_string().into()),
-                ("prev", prev.0.into()),
-                ("count", count.into()),
-                ("commit", commit.0.into()),
-            ];
-            let what = match count {
-                0 => "nothing".to_owned(),
-                1 => first.to_string(),
-                _ => format!("{first}..{}", prev.0 + count),
-            };
-            told("Propose", epoch, fields, format_args!("{what} in epoch {epoch}, commit {commit}"))
+            proposing(epoch, *session, *prev, entries.len() as u64, *commit)
         }
         Body::Ack { session, matched } => {
             let fields = vec![("session", session.to_string().into()), ("matched", matched.0.into())];
@@ -82,6 +70,23 @@ fn of_zab(message: &Message) -> Label {
             told("ReadIndexReply", epoch, fields, format_args!("at {index}"))
         }
     }
+}
+
+/// Entries, however many.
+fn proposing(epoch: u64, session: u64, prev: Index, count: u64, commit: Index) -> Label {
+    let fields = vec![
+        ("session", session.to_string().into()),
+        ("prev", prev.0.into()),
+        ("count", count.into()),
+        ("commit", commit.0.into()),
+    ];
+    let first = prev.0 + 1;
+    let what = match count {
+        0 => "nothing".to_owned(),
+        1 => first.to_string(),
+        _ => format!("{first}..{}", prev.0 + count),
+    };
+    told("Propose", epoch, fields, format_args!("{what} in epoch {epoch}, commit {commit}"))
 }
 
 fn told(name: &str, epoch: u64, fields: Fields, detail: Arguments<'_>) -> Label {
