@@ -314,7 +314,7 @@ members() {
     refused 'member promote of a learner that never came' 'etcdserver: can only promote a learner member which is in sync with leader' member promote "$id"
     refused 'move-leader to a learner' 'etcdserver: bad leader transferee' --endpoints "$all" move-leader "$id"
     sleep 0.2
-    like 'member update' "Member +$id updated in cluster [0-9a-f]+" "$(ctl member update "$id" --peer-urls http://127.0.0.1:3)"
+    like 'member update' "Member +$id updated in cluster +[0-9a-f]+" "$(ctl member update "$id" --peer-urls http://127.0.0.1:3)"
     sleep 0.2
     like 'member remove' "Member +$id removed from cluster +[0-9a-f]+" "$(ctl member remove "$id")"
     sleep 0.2
