@@ -223,3 +223,22 @@ impl Leader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Requests that arrive twice would else bring the whole difference twice, and beget each other (the seeded world:
+    /// `sim --protocol zab --seed 418`).
+    #[test]
+    fn so_many_sessions_begin_in_a_heartbeat_interval_and_no_more() {
+        let mut peer = Peer::new();
+        for session in 1..=u64::from(MOST_SESSIONS) {
+            assert!(peer.may_begin());
+            peer.begin(session, Index(0), Index(0));
+        }
+        assert!(!peer.may_begin());
+        peer.beat();
+        assert!(peer.may_begin());
+    }
+}
