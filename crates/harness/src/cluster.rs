@@ -1,5 +1,7 @@
 //! Members of a cluster, each a process of its own.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -233,6 +235,11 @@ impl Cluster {
         format!("{}{now}", self.past[at])
     }
 
+    /// Waits until a member's metrics have this line.
+    pub fn shows(&self, at: usize, line: &str) {
+        shows(&self.endpoint(at), line);
+    }
+
     /// A client of one member.
     pub async fn client(&self, at: usize) -> Client {
         connect(&self.endpoint(at)).await
@@ -294,6 +301,29 @@ pub fn bare(binary: &Path) -> Command {
         }
     }
     command
+}
+
+/// Waits until the metrics of the member at this endpoint have this line.
+pub fn shows(endpoint: &str, line: &str) {
+    let begun = Instant::now();
+    loop {
+        let metrics = metrics(endpoint).unwrap_or_default();
+        if metrics.lines().any(|shown| shown == line) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it never shows {line:?}: {metrics}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What `/metrics` answers.
+fn metrics(endpoint: &str) -> std::io::Result<String> {
+    let authority = endpoint.replace("http://", "");
+    let mut socket = TcpStream::connect(&authority)?;
+    write!(socket, "GET /metrics HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// A client of this endpoint; waits for it to be there.

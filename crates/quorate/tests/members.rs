@@ -258,6 +258,8 @@ async fn who_was_away_while_all_others_were_replaced_learns_of_those_who_came() 
     let mut lab = blocking(|| Lab::founded(5, 3, &[LAX]));
     blocking(|| {
         lab.kill(2);
+        // It may have led: what was on its way to it then is answered with an error.
+        lab.put(&[0, 1]);
         lab.grow(3, 0, &[0, 1, 2, 3]);
         lab.grow(4, 0, &[0, 1, 2, 3, 4]);
         for gone in [0, 1] {

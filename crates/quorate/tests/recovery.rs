@@ -1,5 +1,5 @@
 //! Members that were away: caught up by the log, by a snapshot, or killed in the middle of being caught up;
-//! members that slept with clients connected; a compaction cut short.
+//! members that slept with clients connected; a compaction cut short; damage found while a member runs.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -261,4 +261,38 @@ async fn a_compaction_cut_short_is_finished_and_leases_come_back() {
 
 fn prefix() -> GetOptions {
     GetOptions::new().with_prefix()
+}
+
+/// What a disk damages while its member runs is found without a restart, said, and repaired by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_found_while_a_member_runs_and_repaired_by_a_restart() {
+    let mut cluster = blocking(|| Cluster::start(binary()));
+    let leader = cluster.leader().await;
+    let away = (leader + 1) % 3;
+    fill(&cluster.client(leader).await, "scrubbed/", 300, "v").await;
+    cluster.agree().await;
+    blocking(|| cluster.shows(away, "quorate_wal_damaged_places 0"));
+
+    let log = cluster.data_dir(away).join("wal");
+    let files = std::fs::read_dir(log).expect("a directory").flatten().map(|entry| entry.path());
+    let held = |file: &std::path::PathBuf| {
+        let bytes = std::fs::read(file).expect("a file");
+        bytes.windows(15).position(|window| window == b"scrubbed/000150")
+    };
+    let (file, at) = files.filter_map(|file| held(&file).map(|at| (file, at))).next().expect("the entry");
+    let mut bytes = std::fs::read(&file).expect("a file")[at..=at].to_vec();
+    bytes[0] ^= 4;
+    let open = std::fs::File::options().write(true).open(&file).expect("the file");
+    std::os::unix::fs::FileExt::write_all_at(&open, &bytes, at as u64).expect("a byte");
+
+    blocking(|| cluster.shows(away, "quorate_wal_damaged_places 1"));
+    let said = cluster.log(away);
+    assert!(said.contains("restart this member while the others are well"), "{said}");
+    blocking(|| {
+        cluster.stop(away);
+        cluster.restart(away);
+        cluster.shows(away, "quorate_log_repairing 0");
+    });
+    cluster.agree().await;
+    assert_eq!(count(&mut cluster.client(away).await).await, 300);
 }

@@ -39,6 +39,7 @@ mod peers;
 mod process;
 mod protocols;
 mod requests;
+mod scrubbing;
 mod services;
 mod shared;
 mod snapshots;

@@ -14,6 +14,7 @@ use quorate_wal::{RealDisk, Wal, WalError};
 use crate::combiner::Combiner;
 use crate::consensus::Driver;
 use crate::mailbox::Receiver;
+use crate::scrubbing::Scrubber;
 use crate::shared::{ConsensusInput, Core, Shared};
 
 /// The group of the default keyspace in the node's log.
@@ -68,12 +69,14 @@ impl<C: Core> LogWriter<C> {
 
     fn serve(&mut self) -> Result<(), WalError> {
         let mut inputs = Vec::new();
+        let mut scrubber = Scrubber::new(&self.wal, &self.shared.metrics);
         loop {
             self.inputs.take_all(&mut inputs, Some(Instant::now() + IDLE));
             if inputs.is_empty() {
                 self.wal.seal()?;
-                self.inputs.take_all(&mut inputs, None);
+                self.inputs.take_all(&mut inputs, Some(scrubber.due()));
             }
+            scrubber.tend(&mut self.wal, &self.shared.metrics, inputs.is_empty());
             let (mut written, mut stop) = (None, false);
             for input in inputs.drain(..) {
                 stop |= self.take(input, &mut written)?;

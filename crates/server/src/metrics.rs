@@ -33,6 +33,12 @@ pub struct Metrics {
     pub leases_expired: Counter,
     /// Bytes written to the log.
     pub wal_bytes: AtomicU64,
+    /// Places of the log that are known to be damaged.
+    pub wal_damaged_places: AtomicU64,
+    /// Bytes of the log that were read again.
+    pub wal_scrubbed_bytes: AtomicU64,
+    /// Times that all of it was.
+    pub wal_scrub_rounds: AtomicU64,
     /// Whether the store is larger than its quota.
     pub over_quota: AtomicBool,
     /// Watchers open.
@@ -59,6 +65,9 @@ impl Default for Metrics {
             reads_failed: Counter::default(),
             leases_expired: Counter::default(),
             wal_bytes: AtomicU64::new(0),
+            wal_damaged_places: AtomicU64::new(0),
+            wal_scrubbed_bytes: AtomicU64::new(0),
+            wal_scrub_rounds: AtomicU64::new(0),
             over_quota: AtomicBool::new(false),
             watchers: AtomicI64::new(0),
             leader_changes: Counter::default(),
@@ -176,6 +185,21 @@ fn gauges(shared: &Shared) -> Vec<Reading> {
             "etcd_disk_wal_write_bytes_total",
             "Bytes written to the log",
             shared.metrics.wal_bytes.load(Ordering::Relaxed) as i64,
+        ),
+        (
+            "quorate_wal_damaged_places",
+            "Places of the log that are known to be damaged",
+            shared.metrics.wal_damaged_places.load(Ordering::Relaxed) as i64,
+        ),
+        (
+            "quorate_wal_scrubbed_bytes_total",
+            "Bytes of the log read again to look for damage",
+            shared.metrics.wal_scrubbed_bytes.load(Ordering::Relaxed) as i64,
+        ),
+        (
+            "quorate_wal_scrub_rounds_total",
+            "Times that all of the log was read again",
+            shared.metrics.wal_scrub_rounds.load(Ordering::Relaxed) as i64,
         ),
         ("process_resident_memory_bytes", "Resident memory", process.resident_bytes),
         ("process_cpu_seconds_total", "Processor time", process.cpu_seconds),

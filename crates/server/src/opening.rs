@@ -213,7 +213,6 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
 struct Opening<'a> {
     config: &'a Config,
     protocol: &'static str,
-    sparse_log: bool,
     state_directory: PathBuf,
     options: quorate_storage::Options,
 }
@@ -227,7 +226,6 @@ pub fn open<C: Core>(config: &Config, beginning: Beginning) -> Result<Opened, St
     let opening = Opening {
         config,
         protocol: C::NAME,
-        sparse_log: C::CAPS.sparse_log,
         state_directory: config.data_dir.join("state"),
         options: quorate_storage::Options { fatal: unreadable, ..Default::default() },
     };
@@ -300,7 +298,7 @@ impl Opening<'_> {
                 let roster = joining::roster(self.config, self.protocol, identity)?;
                 self.opened(identity, wal, state, recovered, hearsay(&roster))
             }
-            Err(why) => self.without_state(identity, wal, recovered, &why),
+            Err(why) => self.without_state(identity, wal, &why),
         }
     }
 
@@ -308,8 +306,7 @@ impl Opening<'_> {
     fn without_state(
         self,
         identity: Identity,
-        wal: Wal<RealDisk>,
-        found: Recovered,
+        mut wal: Wal<RealDisk>,
         why: &str,
     ) -> Result<Opened, StartError> {
         // Asked first: if nobody answers, nothing has been touched.
@@ -323,9 +320,8 @@ impl Opening<'_> {
             ?aside,
             "the state cannot be used, is set aside, and will be sent anew by the leader: {why}"
         );
-        let held = held(&found, self.sparse_log);
-        let Recovered { promised, joined, .. } = found;
-        let recovered = Recovered { promised, joined, held, ..Recovered::default() };
+        // What a leader sends may be from before the log's beginning.
+        let recovered = wal.start_over(GROUP)?;
         let state = State::restore(Store::open(&self.state_directory, &self.options)?);
         self.opened(identity, wal, state, recovered, hearsay(&roster))
     }
@@ -414,17 +410,6 @@ impl Opening<'_> {
         }
         Ok(())
     }
-}
-
-/// The last entry that a log has held, damage or not: by (round, index), or of a sparse log, in which neither leads to the
-/// other, the greatest ballot and the greatest index.
-fn held(log: &Recovered, sparse: bool) -> LogId {
-    let ids = [log.held, log.base].into_iter().chain(log.entries.iter().map(|entry| entry.id));
-    let greater = |a: LogId, b: LogId| match sparse {
-        true => LogId { ballot: a.ballot.max(b.ballot), index: a.index.max(b.index) },
-        false => std::cmp::max_by_key(a, b, |id| (id.ballot.round, id.index)),
-    };
-    ids.fold(LogId::default(), greater)
 }
 
 /// The state, if the log goes on from it.

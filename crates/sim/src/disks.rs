@@ -59,7 +59,8 @@ struct Plan {
     full: bool,
     struck: Vec<Fault>,
     failed: bool,
-    lied: bool,
+    /// What it did with an operation that it pretended to do.
+    lied: Option<Verdict>,
     /// A write that was lied about has no witness yet: nothing else goes wrong until it has.
     unwitnessed: bool,
     halted: bool,
@@ -87,7 +88,7 @@ impl Plan {
         self.armed = None;
         self.struck.push(fault);
         match verdict {
-            Verdict::Lose | Verdict::Misdirect(_) => (self.lied, self.unwitnessed) = (true, true),
+            Verdict::Lose | Verdict::Misdirect(_) => (self.lied, self.unwitnessed) = (Some(verdict), true),
             Verdict::Halt => (self.failed, self.halted) = (true, true),
             _ => self.failed = true,
         }
@@ -134,7 +135,7 @@ impl Trouble {
     /// The process begins anew: what failed before was another's.
     pub fn begin_life(&self) {
         let mut plan = self.lock();
-        (plan.failed, plan.halted, plan.lied, plan.unwitnessed) = (false, false, false, false);
+        (plan.failed, plan.halted, plan.lied, plan.unwitnessed) = (false, false, None, false);
     }
 
     /// Whether an operation of this life was made to fail.
@@ -147,9 +148,9 @@ impl Trouble {
         self.lock().halted
     }
 
-    /// Whether an operation since the last time pretended to be done.
-    pub fn took_lie(&self) -> bool {
-        std::mem::take(&mut self.lock().lied)
+    /// What became of an operation since the last time that pretended to be done, if one did.
+    pub fn took_lie(&self) -> Option<Verdict> {
+        self.lock().lied.take()
     }
 
     /// The frame after the one that was lied about is on the disk.

@@ -24,7 +24,6 @@ use crate::disks::Trouble;
 use crate::env::Env;
 use crate::images::{Incoming, Outgoing};
 use crate::journal::Journal;
-use crate::kept::last_of;
 use crate::network::Spoiled;
 use crate::node::{Durable, NodeEvent};
 use crate::plant::{self, Plant};
@@ -113,12 +112,7 @@ impl<C: Consensus> Host<C> {
         env: &mut Env,
     ) -> Self {
         let id = NodeId(place as u64 + 1);
-        if stands_at(&durable.checkpoint).index < found.base.index && !env.damaged.contains_key(&place) {
-            let (state, base) = (stands_at(&durable.checkpoint), found.base);
-            let detail = format!("node {id}: its state is at {state}, its log begins after {base}");
-            env.checks.fail("StateRecovery", detail);
-        }
-        let found = with_state(found, &durable.checkpoint, C::CAPS.sparse_log);
+        let found = with_state(found, &durable.checkpoint);
         let journal = Journal::new(trouble, &found);
         env.checks.found(id.0, &found);
         let found = plant::found(env.plant, found);
@@ -390,27 +384,11 @@ pub fn place(node: NodeId) -> usize {
     node.0 as usize - 1
 }
 
-/// What was found in the log, with what the state says of itself. A state that stands before the log's beginning is
-/// lost: the node begins with neither, keeps its word and what it is known to have held, and gets an image.
-fn with_state(found: Recovered, state: &MemoryStorage, sparse: bool) -> Recovered {
+/// What was found in the log, with what the state says of itself.
+fn with_state(found: Recovered, state: &MemoryStorage) -> Recovered {
     let meta = state.meta();
     let membership = Membership::from_bytes(meta.membership.clone()).unwrap_or_default();
-    let applied = stands_at(state);
-    if applied.index >= found.base.index {
-        return Recovered { applied, membership, ..found };
-    }
-    let held = if sparse { bounds_of(&found) } else { found.held };
-    let Recovered { promised, joined, .. } = found;
-    Recovered { promised, joined, held, ..Recovered::default() }
-}
-
-/// The greatest ballot and the greatest index of a log of slots, of what damage took as well.
-fn bounds_of(found: &Recovered) -> LogId {
-    let all = [found.held, found.base, last_of(found)].into_iter();
-    all.chain(found.entries.iter().map(|entry| entry.id)).fold(LogId::default(), |bound, id| LogId {
-        ballot: bound.ballot.max(id.ballot),
-        index: bound.index.max(id.index),
-    })
+    Recovered { applied: stands_at(state), membership, ..found }
 }
 
 /// A node's settings. While a new release is rolled out they differ, from node to node and from life to life.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use quorate_protocol::{Consensus, LogId, Recovered, Seq, Status, WriteOp};
 use quorate_replica::Input;
-use quorate_wal::{Identity, MemoryDisk, Options, Wal, WalError};
+use quorate_wal::{Identity, MemoryDisk, Options, Verdict, Wal, WalError};
 
 use crate::disks::Trouble;
 use crate::env::Env;
@@ -118,7 +118,28 @@ impl<C: Consensus> Host<C> {
         if let Some(lacks) = durable.kept.lacking_in(&found, sparse) {
             env.checks.fail("LogRecovery", format!("node {} {lacks}", place + 1));
         }
+        if found.applied.index < found.base.index {
+            return Self::without_state(place, wal, found, env);
+        }
         Ok((wal, found))
+    }
+
+    /// The state stands before the log's beginning, which it may do if it was lost: the node begins with neither, keeps its
+    /// word and what it is known to have held, and gets an image.
+    fn without_state(
+        place: usize,
+        mut wal: Wal<MemoryDisk>,
+        found: Recovered,
+        env: &mut Env,
+    ) -> Result<(Wal<MemoryDisk>, Recovered), WalError> {
+        if !env.damaged.contains_key(&place) {
+            let Recovered { applied, base, .. } = found;
+            let detail =
+                format!("node {}: its state is at {applied}, its log begins after {base}", place + 1);
+            env.checks.fail("StateRecovery", detail);
+        }
+        let begins = wal.start_over(GROUP)?;
+        Ok((wal, begins))
     }
 
     /// Hand a write to the log.
@@ -145,8 +166,11 @@ impl<C: Consensus> Host<C> {
         let kept = if self.wal.is_idle() { self.wal.seal() } else { Ok(()) };
         let prepared =
             if self.wal.wants_next() && env.dice.host.percent(30) { self.wal.prepare_next() } else { Ok(()) };
-        // A seal that was lost vouches for nothing, and nothing depends on it.
-        self.journal.trouble.took_lie();
+        // A seal that was lost vouches for nothing, and nothing depends on it. But where it was put instead may be the
+        // very frame that it was to vouch for.
+        if let Some(Verdict::Misdirect(_)) = self.journal.trouble.took_lie() {
+            self.fragile = self.fragile.max(1);
+        }
         self.log_works(kept.and(prepared), env);
         if !self.dead && env.dice.host.percent(SCRUB_PERCENT) {
             self.scrub(env);
@@ -191,7 +215,7 @@ impl<C: Consensus> Host<C> {
         if self.dead {
             return;
         }
-        if self.journal.trouble.took_lie() {
+        if self.journal.trouble.took_lie().is_some() {
             self.fragile = 2;
         }
         self.journal.flying = Some((self.journal.written, (before.segment, before.offset)));

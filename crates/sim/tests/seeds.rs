@@ -1,6 +1,6 @@
 //! Runs that must hold, and runs that must repeat.
 
-use quorate_sim::{Fault, Moment, Options, explore, run};
+use quorate_sim::{Fault, Moment, Options, Protocol, explore, run};
 
 /// Enough to meet every class of faults; the long runs are `quorate sim`'s.
 const SEEDS: u64 = 100;
@@ -46,5 +46,19 @@ fn the_number_of_nodes_can_be_given() {
     for nodes in [1, 3, 5] {
         let report = run(&Options { seed: 5, nodes: Some(nodes), ..Options::default() }, None);
         assert_eq!(report.failure, None, "with {nodes} nodes");
+    }
+}
+
+/// Each of these failed once, for a fault that has been mended.
+#[test]
+fn seeds_that_found_something_hold() {
+    let found = [
+        // A seal that the disk put over the frame that it was to vouch for, and then no power: nothing could tell of it.
+        (Protocol::Raft, 500_358),
+        // A state lost, and then a late message with a slot from before where the log began, which the log refused.
+        (Protocol::Paxos, 500_066),
+    ];
+    for (protocol, seed) in found {
+        assert_eq!(run(&Options { protocol, seed, ..Options::default() }, None).failure, None);
     }
 }

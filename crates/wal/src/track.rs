@@ -48,7 +48,8 @@ pub struct Track {
     pub held: LogId,
     /// How its entries are written.
     pub form: Form,
-    /// Put: what it had held, like `held`, by the time damage was last found in it; nothing before.
+    /// Put: what it had held, like `held`, by the time damage was last found in it, or by the time it was reset to
+    /// begin earlier than it ended; nothing before.
     pub lost: LogId,
     /// The sequence number of the last frame that replaced or dropped entries; or of the frame before which a
     /// recovery did. Any frame that put some may have replaced them.
@@ -219,6 +220,7 @@ impl Track {
             }
             Change::Truncate { .. } => {}
             Change::Reset(id) => {
+                self.disown(id);
                 self.truncate(Index(0), sequence);
                 self.reset = sequence;
                 (self.base, self.last) = (id, id.index);
@@ -230,6 +232,17 @@ impl Track {
                 self.hold(id);
             }
             Change::Purge(_) => {}
+        }
+    }
+
+    /// A log that is to begin at `id`, before where it ended, had held more, and says so from now on.
+    fn disown(&mut self, id: LogId) {
+        if id.index >= self.last {
+            return;
+        }
+        match self.form {
+            Form::Put => self.lost = join(self.lost, join(self.held, self.base)),
+            Form::Appended | Form::Unwritten => self.held = later(self.held, self.base),
         }
     }
 

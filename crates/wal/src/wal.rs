@@ -218,6 +218,18 @@ impl<D: Disk> Wal<D> {
         Ok(())
     }
 
+    /// Empty a group's log, durably, and let it begin anew from nothing; what it had held is told from now on
+    /// ([`Recovered::held`]). For a replica whose state machine is lost while the log begins further on: what is left of
+    /// the log leads nowhere, and an entry from before its beginning, of which others may send some, would be refused.
+    pub fn start_over(&mut self, group: GroupId) -> Result<Recovered, WalError> {
+        self.append(group, &[WriteOp::Reset { id: LogId::default() }])?;
+        self.commit()?;
+        self.seal()?;
+        let track = self.behind.get(&group).copied().unwrap_or_default();
+        let Track { promised, joined, .. } = track;
+        Ok(Recovered { promised, joined, held: track.claims(), ..Recovered::default() })
+    }
+
     /// Make everything buffered durable: one frame, one write, one sync. Nothing buffered, nothing done.
     pub fn commit(&mut self) -> Result<(), WalError> {
         self.write()?;

@@ -328,3 +328,40 @@ fn a_long_log_is_read_back_in_no_time() {
     assert_eq!(found[&PUT].entries.len(), 40_400);
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
+
+/// What of it is to be found again, of a log of slots and of a dense one: nothing but what it held.
+#[test]
+fn a_log_that_starts_over_takes_everything_and_admits_what_it_held() {
+    let dense = || vec![append(3, 1..=9, 20), joins(4, 2), purge(3, 6)];
+    let slots = || vec![put(5, [2, 7], 20), put(3, [9], 20), joins(6, 2), purge(3, 6)];
+    // Purged further than it ever put anything, as by a snapshot.
+    let covered = || vec![put(5, [2], 20), joins(6, 2), purge(4, 6)];
+    let only_covered = || vec![joins(6, 2), purge(4, 6)];
+    let cases = [
+        (1, dense(), append(1, 1..=1, 20), id(3, 9)),
+        (PUT, slots(), put(1, [6], 20), id(5, 9)),
+        (PUT, covered(), put(1, [6], 20), id(5, 6)),
+        (1, only_covered(), append(1, 1..=1, 20), id(4, 6)),
+    ];
+    for (group, ops, early, held) in cases {
+        let disk = MemoryDisk::new();
+        let (mut wal, _) = open(&disk).unwrap();
+        wal.append(group, &ops).unwrap();
+        wal.commit().unwrap();
+        assert!(
+            wal.append(group, std::slice::from_ref(&early)).is_err(),
+            "{early:?} is from before its beginning"
+        );
+        let told = wal.start_over(group).unwrap();
+        disk.crash(|_| 0);
+        let (mut wal, found) = open(&disk).unwrap();
+        assert_eq!(found[&group], told);
+        assert_eq!((told.base, told.entries.len(), told.held), (LogId::default(), 0, held));
+        assert_eq!(told.joined.round, 2, "a promise is kept");
+        wal.append(group, &[early]).unwrap();
+        wal.commit().unwrap();
+        drop(wal);
+        let found = common::found(&disk).unwrap()[&group].clone();
+        assert_eq!((found.entries.len(), found.held), (1, held), "and it is admitted for good");
+    }
+}

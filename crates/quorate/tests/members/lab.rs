@@ -1,7 +1,6 @@
 //! Members that come and go one by one, each with flags of its own, and a light load meanwhile.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -171,25 +170,7 @@ impl Lab {
 
     /// Waits until a member's metrics have this line.
     pub fn shows(&self, at: usize, line: &str) {
-        let begun = Instant::now();
-        loop {
-            let metrics = self.metrics(at).unwrap_or_default();
-            if metrics.lines().any(|shown| shown == line) {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it never shows {line:?}: {metrics}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// What a member's `/metrics` answers.
-    fn metrics(&self, at: usize) -> std::io::Result<String> {
-        let authority = self.endpoint(at).replace("http://", "");
-        let mut socket = std::net::TcpStream::connect(&authority)?;
-        write!(socket, "GET /metrics HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        socket.read_to_string(&mut text)?;
-        Ok(text)
+        quorate_harness::cluster::shows(&self.endpoint(at), line);
     }
 
     /// Which of these leads.

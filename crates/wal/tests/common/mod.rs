@@ -100,6 +100,7 @@ pub fn small_log(commits: u64, sealed: bool) -> (MemoryDisk, Vec<Model>) {
 pub fn apply(model: &mut Model, group: GroupId, op: &WriteOp) {
     let state = model.entry(group).or_default();
     let held_some = state.held != LogId::default();
+    let (base, end) = (state.base, state.entries.last().map_or(state.base.index, |entry| entry.id.index));
     let mut hold = |id: LogId| {
         if (id.ballot.round, id.index) > (state.held.ballot.round, state.held.index) {
             state.held = id;
@@ -108,6 +109,7 @@ pub fn apply(model: &mut Model, group: GroupId, op: &WriteOp) {
     match op {
         _ if is_put(group) => {}
         WriteOp::Append(entries) => entries.iter().for_each(|entry| hold(entry.id)),
+        WriteOp::Reset { id } if id.index < end => hold(base),
         // A log that held nothing begins with its first entry.
         _ if !held_some => {}
         WriteOp::Reset { id } => hold(*id),
