@@ -87,7 +87,7 @@ fn holds(change: &MemberChange, members: &Members) -> bool {
 impl<C: Consensus> World<C> {
     /// The most advanced node that is up.
     fn authority(&self) -> Option<&Host<C>> {
-        let up = self.nodes.iter().filter_map(Node::host);
+        let up = self.ground.nodes.iter().filter_map(Node::host);
         up.max_by_key(|host| host.state.meta().applied_index)
     }
 
@@ -98,8 +98,9 @@ impl<C: Consensus> World<C> {
 
     /// The membership in force, if it is settled and is what the table asks for.
     pub(crate) fn settled(&self) -> Option<Membership> {
-        let leader = self.nodes.iter().filter_map(Node::host).find(|host| self.leads(host.place))?;
-        let target = self.env.membership(&self.members());
+        let leader =
+            self.ground.nodes.iter().filter_map(Node::host).find(|host| self.ground.leads(host.place))?;
+        let target = self.ground.env.membership(&self.members());
         let status = leader.replica.status();
         (status.membership == target && status.commit == status.last.index).then_some(target)
     }
@@ -113,7 +114,7 @@ impl<C: Consensus> World<C> {
     /// How many of so many voters may be damaged: those left can still elect a leader and accept what it proposes, and of
     /// those who accepted a value one at least still has it.
     pub(crate) fn bearable(&self, voters: usize) -> usize {
-        let accept = match self.env.swarm.write_quorum as usize {
+        let accept = match self.ground.env.swarm.write_quorum as usize {
             0 => voters / 2 + 1,
             write => write.min(voters),
         };
@@ -127,8 +128,8 @@ impl<C: Consensus> World<C> {
 
     /// Let the operator begin.
     pub(crate) fn employ(&mut self) {
-        let delay = self.env.swarm.election_us() / 2;
-        self.env.after(delay, Event::Nemesis(Deed::Operate));
+        let delay = self.ground.env.swarm.election_us() / 2;
+        self.ground.env.after(delay, Event::Nemesis(Deed::Operate));
     }
 
     /// Look after the cluster.
@@ -149,7 +150,7 @@ impl<C: Consensus> World<C> {
     /// Whether everything that the operator wants is there.
     pub(crate) fn is_staffed(&self) -> bool {
         let members = self.members();
-        let well = |id: u64| self.nodes.get(place(NodeId(id))).is_some_and(Node::is_well);
+        let well = |id: u64| self.ground.nodes.get(place(NodeId(id))).is_some_and(Node::is_well);
         let promoted = |id: u64| self.operator.learners.contains(&NodeId(id));
         self.operator.is_content()
             && self.settled().is_some()
@@ -158,30 +159,30 @@ impl<C: Consensus> World<C> {
     }
 
     fn propose(&mut self, change: MemberChange) {
-        let to = match self.nodes.iter().position(|node| self.leads(node.place)) {
+        let to = match self.ground.nodes.iter().position(|node| self.ground.leads(node.place)) {
             Some(leader) => leader,
             None => return,
         };
-        tell!(self.env, "the operator asks node {}: {change:?}", to + 1);
-        self.nodes[to].propose(&Command::Member(change), &mut self.env);
+        tell!(self.ground.env, "the operator asks node {}: {change:?}", to + 1);
+        self.ground.nodes[to].propose(&Command::Member(change), &mut self.ground.env);
     }
 
     /// A new node, with nothing on its disk; it starts at once.
     fn new_node(&mut self) -> NodeId {
-        let place = self.nodes.len();
-        let new = Node::new(place, MemoryStorage::new(), &mut self.env);
-        self.nodes.push(new);
-        self.env.places = self.nodes.len();
-        self.env.after_at(1_000, place, 0, NodeEvent::Start);
+        let place = self.ground.nodes.len();
+        let new = Node::new(place, MemoryStorage::new(), &mut self.ground.env);
+        self.ground.nodes.push(new);
+        self.ground.env.places = self.ground.nodes.len();
+        self.ground.env.after_at(1_000, place, 0, NodeEvent::Start);
         node(place)
     }
 
     fn replace_lost(&mut self, members: &Members) {
         for id in members.iter().map(|member| NodeId(member.id)) {
-            let lost = self.nodes.get(place(id)).is_some_and(|node| !node.is_well());
+            let lost = self.ground.nodes.get(place(id)).is_some_and(|node| !node.is_well());
             if lost && !self.operator.replacements.contains_key(&id) {
                 let new = self.new_node();
-                self.env.stats.fault(Fault::Replace);
+                self.ground.env.stats.fault(Fault::Replace);
                 self.operator.replacements.insert(id, new);
                 self.operator.learners.remove(&id);
                 self.operator.wanted.push(MemberChange::Replace { old: id.0, new: new.0 });
@@ -193,7 +194,8 @@ impl<C: Consensus> World<C> {
     fn promote(&mut self, members: &Members) {
         let applied = self.authority().map_or(0, |host| host.state.meta().applied_index);
         for id in members.learners().collect::<Vec<_>>() {
-            let has = self.nodes[place(NodeId(id))].host().map_or(0, |host| host.state.meta().applied_index);
+            let has =
+                self.ground.nodes[place(NodeId(id))].host().map_or(0, |host| host.state.meta().applied_index);
             let change = MemberChange::Promote { id, strict: false };
             let swapped = self.operator.swap.as_ref().is_some_and(|(new, _)| new.contains(&NodeId(id)));
             let stays = swapped || self.operator.learners.contains(&NodeId(id));
@@ -207,11 +209,12 @@ impl<C: Consensus> World<C> {
     /// those who know of it may lose those who do not.
     fn swap(&mut self, members: &Members) {
         let Some((new, old)) = &self.operator.swap else { return };
-        let applied =
-            |id: NodeId| self.nodes[place(id)].host().map_or(0, |host| host.state.meta().applied_index);
+        let applied = |id: NodeId| {
+            self.ground.nodes[place(id)].host().map_or(0, |host| host.state.meta().applied_index)
+        };
         let there = |id: &NodeId| members.get(id.0).is_some() && applied(*id) > 0;
-        let lost = |id: &NodeId| !self.nodes[place(*id)].is_well();
-        let give_up = new.iter().chain(old).any(lost) || !self.env.damaged.is_empty();
+        let lost = |id: &NodeId| !self.ground.nodes[place(*id)].is_well();
+        let give_up = new.iter().chain(old).any(lost) || !self.ground.env.damaged.is_empty();
         if !give_up && !new.iter().all(there) {
             return;
         }
@@ -222,29 +225,34 @@ impl<C: Consensus> World<C> {
         let promoted = new.iter().map(|id| MemberChange::Promote { id: id.0, strict: false });
         let removed = old.iter().map(|id| MemberChange::Remove { id: id.0, strict: false });
         self.operator.wanted.extend(promoted.chain(removed));
-        let id = self.env.deeds.strike();
-        let mut dice = self.env.deeds.dice(id);
-        if self.env.deeds.wanted(id) && dice.percent(60) {
-            note!(self.env, Happening::Deed { id, what: "newcomers are to be parted from the others" });
-            let soon = dice.below(6 * self.env.swarm.pace.network_us.1 + 4 * self.env.swarm.pace.disk_us.1);
-            self.env.after(soon, Event::Nemesis(Deed::Split { new, dice }));
+        let id = self.ground.env.deeds.strike();
+        let mut dice = self.ground.env.deeds.dice(id);
+        if self.ground.env.deeds.wanted(id) && dice.percent(60) {
+            note!(
+                self.ground.env,
+                Happening::Deed { id, what: "newcomers are to be parted from the others" }
+            );
+            let soon = dice.below(
+                6 * self.ground.env.swarm.pace.network_us.1 + 4 * self.ground.env.swarm.pace.disk_us.1,
+            );
+            self.ground.env.after(soon, Event::Nemesis(Deed::Split { new, dice }));
         }
     }
 
     /// The newcomers and the leader on one side, all others on the other.
     pub(super) fn split(&mut self, new: &[NodeId], mut dice: Random) {
-        let leader = self.a_leader(&mut dice);
+        let leader = self.ground.a_leader(&mut dice);
         let known = |at: usize| new.contains(&node(at)) || leader == Some(at);
-        self.env.stats.fault(Fault::Partition);
-        self.cut("the newcomers and the leader apart", &mut dice, |from, to| known(from) != known(to));
+        self.ground.env.stats.fault(Fault::Partition);
+        self.ground.cut("the newcomers and the leader apart", &mut dice, |from, to| known(from) != known(to));
     }
 
     /// Clients ask members. A node that was replaced counts as damaged until its successor votes.
     fn update_servers(&mut self, members: &Members) {
         let serving = members.iter().map(|member| place(NodeId(member.id)));
-        let serving: Vec<usize> = serving.filter(|at| *at < self.nodes.len()).collect();
+        let serving: Vec<usize> = serving.filter(|at| *at < self.ground.nodes.len()).collect();
         if !serving.is_empty() {
-            self.env.serving = serving;
+            self.ground.env.serving = serving;
         }
         if let Some(settled) = self.settled() {
             let settled = |id: &NodeId| settled.voters().contains(*id);
@@ -254,7 +262,7 @@ impl<C: Consensus> World<C> {
                 .filter(|(old, new)| members.is_removed(old.0) && settled(new))
                 .map(|(old, _)| place(*old))
                 .collect();
-            self.env.damaged.retain(|at, _| !replaced.contains(at));
+            self.ground.env.damaged.retain(|at, _| !replaced.contains(at));
         }
     }
 
@@ -263,13 +271,13 @@ impl<C: Consensus> World<C> {
         let Some(settled) = self.settled().filter(|_| self.operator.is_content()) else { return };
         let voters: Vec<NodeId> = settled.voters().nodes().to_vec();
         let size = settled.nodes().len();
-        let room = size < MOST_MEMBERS && self.nodes.len() < MOST_NODES;
-        self.env.stats.fault(Fault::Change);
+        let room = size < MOST_MEMBERS && self.ground.nodes.len() < MOST_NODES;
+        self.ground.env.stats.fault(Fault::Change);
         match dice.below(7) {
             0 | 1 if room => self.want_new(dice.percent(30)),
             2 | 3 => self.want_removal(&settled, dice),
             // Several at once: one change through a joint membership.
-            4 | 5 if self.nodes.len() + 1 < MOST_NODES && self.env.damaged.is_empty() => {
+            4 | 5 if self.ground.nodes.len() + 1 < MOST_NODES && self.ground.env.damaged.is_empty() => {
                 let mut old = voters;
                 let count = dice.between(1, old.len() as u64 / 2 + 2) as usize;
                 while old.len() > count {
@@ -310,10 +318,10 @@ impl<C: Consensus> World<C> {
     fn want_removal(&mut self, settled: &Membership, dice: &mut Random) {
         let voters = settled.voters().nodes();
         let left = voters.len() - 1;
-        if left < 2 || self.env.damaged.len() > self.bearable(left) {
+        if left < 2 || self.ground.env.damaged.len() > self.bearable(left) {
             return;
         }
-        let leader = self.a_leader(dice).map(node).filter(|id| voters.contains(id));
+        let leader = self.ground.a_leader(dice).map(node).filter(|id| voters.contains(id));
         let drawn = voters[dice.below(voters.len() as u64) as usize];
         let id = leader.filter(|_| dice.percent(40)).unwrap_or(drawn);
         self.operator.wanted.push(MemberChange::Remove { id: id.0, strict: false });
@@ -321,15 +329,15 @@ impl<C: Consensus> World<C> {
 
     /// Ask the leader to hand over.
     pub(super) fn transfer(&mut self, dice: &mut Random) {
-        let Some(leader) = self.a_leader(dice) else { return };
+        let Some(leader) = self.ground.a_leader(dice) else { return };
         let voters: Vec<u64> = self.members().voters().collect();
         if voters.is_empty() {
             return;
         }
         let to = NodeId(voters[dice.below(voters.len() as u64) as usize]);
-        self.env.stats.fault(Fault::Transfer);
-        tell!(self.env, "the operator asks node {} to hand over to {to}", leader + 1);
-        self.nodes[leader].step(Input::Transfer(to), &mut self.env);
+        self.ground.env.stats.fault(Fault::Transfer);
+        tell!(self.ground.env, "the operator asks node {} to hand over to {to}", leader + 1);
+        self.ground.nodes[leader].step(Input::Transfer(to), &mut self.ground.env);
         match dice.below(4) {
             // The old leader hears nothing of what comes of it.
             // With it, where a majority is left without it, stays one that asks it at which index to read.
@@ -338,15 +346,15 @@ impl<C: Consensus> World<C> {
                 let target = place(to);
                 let friend = (voters.len() >= 5 && friend != target).then_some(friend);
                 let ours = |at: usize| at == leader || friend == Some(at);
-                self.env.stats.fault(Fault::OneWay);
-                self.cut("an old leader and its friend, but for its word", dice, |from, to| {
+                self.ground.env.stats.fault(Fault::OneWay);
+                self.ground.cut("an old leader and its friend, but for its word", dice, |from, to| {
                     ours(from) != ours(to) && (from, to) != (leader, target)
                 });
             }
             2 => {
-                let soon = dice.below(4 * self.env.swarm.pace.network_us.1);
+                let soon = dice.below(4 * self.ground.env.swarm.pace.network_us.1);
                 let dice = dice.fork();
-                self.env.after(soon, Event::Nemesis(Deed::Isolate { node: leader, dice }));
+                self.ground.env.after(soon, Event::Nemesis(Deed::Isolate { node: leader, dice }));
             }
             _ => {}
         }
