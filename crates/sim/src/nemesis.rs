@@ -235,6 +235,7 @@ impl<C: Consensus> World<C> {
 
     /// What can be done only to a node with a disk and an operator.
     fn carry_out(&mut self, choice: Choice, node: usize, dice: &mut Random) {
+        let group = self.ground.env.group_of(node);
         match choice {
             Choice::Wipe => self.wipe(node),
             Choice::StateLoss => self.lose_state(node, dice),
@@ -247,8 +248,8 @@ impl<C: Consensus> World<C> {
             | Choice::LostWrite
             | Choice::Misdirected
             | Choice::DiskCrash => self.strike_disk(choice, node, dice),
-            Choice::Change => self.change_membership(dice),
-            Choice::Transfer => self.transfer(dice),
+            Choice::Change => self.change_membership(group, dice),
+            Choice::Transfer => self.transfer(group, dice),
             _ => {}
         }
     }

@@ -134,8 +134,9 @@ pub struct Node<C: Consensus> {
 }
 
 impl<C: Consensus> Node<C> {
-    /// A node that has never run, and begins with this state.
-    pub fn new(place: usize, checkpoint: MemoryStorage, env: &mut Env) -> Self {
+    /// A node of a group that has never run, and begins with this state.
+    pub fn new(place: usize, group: usize, checkpoint: MemoryStorage, env: &mut Env) -> Self {
+        env.checks.joins(group);
         let permille = if env.swarm.skew { env.swarm.draw_rate(&mut env.dice.host) } else { 1000 };
         let durable = Durable { checkpoint, ..Durable::default() };
         let trouble = Trouble::default();

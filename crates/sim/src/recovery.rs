@@ -5,7 +5,7 @@
 //! nodes at the same entry with the same state; every watcher told everything; leases ended. A protocol that is safe
 //! because it never does anything fails here.
 
-use quorate_protocol::{Consensus, NodeId};
+use quorate_protocol::Consensus;
 
 use crate::env::Event;
 use crate::ground::Still;
@@ -77,14 +77,14 @@ impl<C: Consensus> World<C> {
         self.check_logs();
         let stage = self.recovery.stage;
         match stage {
-            Stage::Leader if self.common_leader().is_some() => self.recovery.stage = Stage::Staff,
-            Stage::Staff if self.is_staffed() => {
-                self.switch_off_removed();
+            Stage::Leader if self.all(Self::is_led) => self.recovery.stage = Stage::Staff,
+            Stage::Staff if self.all(Self::is_staffed) => {
+                (0..self.operators.len()).for_each(|group| self.switch_off_removed(group));
                 self.recovery.stage = Stage::Quiet;
             }
             Stage::Quiet if self.clients.busy() == 0 && self.converged() => {
                 self.recovery.stage = Stage::Service;
-                self.clients.probe(&self.service(), &mut self.ground.env);
+                self.clients.probe(&self.service(0), &mut self.ground.env);
             }
             Stage::Service if self.clients.unserved().is_empty() && self.clients.busy() == 0 => {
                 self.recovery.stage = Stage::Leases;
@@ -103,17 +103,22 @@ impl<C: Consensus> World<C> {
         self.ground.env.after(POLL_TICKS * self.ground.env.swarm.tick_us, Event::Poll);
     }
 
-    /// The leader, if all nodes are up and agree on it.
-    fn common_leader(&self) -> Option<NodeId> {
-        let service = self.service();
+    /// Whether something is so of all groups.
+    fn all(&self, is_so: impl Fn(&Self, usize) -> bool) -> bool {
+        (0..self.operators.len()).all(|group| is_so(self, group))
+    }
+
+    /// Whether all nodes of a group are up and agree on a leader.
+    fn is_led(&self, group: usize) -> bool {
+        let service = self.service(group);
         let mut well = service.iter().map(|at| &self.ground.nodes[*at]).filter(|node| node.is_well());
-        let leader = service.iter().copied().find(|at| self.ground.leads(*at)).map(crate::host::node)?;
-        well.all(|node| node.host().is_some_and(|host| host.leader == Some(leader))).then_some(leader)
+        let leads = service.iter().copied().find(|at| self.ground.leads(*at)).map(crate::host::node);
+        leads.is_some() && well.all(|node| node.host().is_some_and(|host| host.leader == leads))
     }
 
     /// Nodes that were removed are of no more use.
-    fn switch_off_removed(&mut self) {
-        let members = self.members();
+    fn switch_off_removed(&mut self, group: usize) {
+        let members = self.members(group);
         for node in &mut self.ground.nodes {
             if members.is_removed(node.id().0) {
                 node.retire(&mut self.ground.env);
@@ -122,7 +127,7 @@ impl<C: Consensus> World<C> {
     }
 
     fn leases(&self) -> usize {
-        let service = self.service();
+        let service = self.service(0);
         service
             .iter()
             .filter_map(|at| self.ground.nodes[*at].host())
@@ -137,10 +142,18 @@ impl<C: Consensus> World<C> {
         if one_by_one { 2_100_000 * self.leases() as u64 } else { 0 }
     }
 
-    /// Whether all nodes are at the same entry, with the same state, and the watchers know all of it.
+    /// Whether all nodes of each group are at the same entry, with the same state, and the watchers know all of it.
     fn converged(&mut self) -> bool {
+        if !(0..self.operators.len()).all(|group| self.agrees(group)) {
+            return false;
+        }
+        let revision = self.ground.env.checks.revision();
+        self.watchers.behind(revision, &mut self.ground.env) == 0
+    }
+
+    fn agrees(&mut self, group: usize) -> bool {
         let mut applied = Vec::new();
-        let service = self.service();
+        let service = self.service(group);
         for at in &service {
             let Some(host) = self.ground.nodes[*at].host() else { return false };
             let status = host.replica.status();
@@ -158,8 +171,7 @@ impl<C: Consensus> World<C> {
             let Some(host) = self.ground.nodes[*at].host() else { return false };
             self.ground.env.checks.state(host.id().0, applied[0], host.state.digest());
         }
-        let revision = self.ground.env.checks.revision();
-        self.watchers.behind(revision, &mut self.ground.env) == 0
+        true
     }
 
     fn give_up(&mut self) {

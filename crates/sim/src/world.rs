@@ -11,6 +11,7 @@ use crate::Options;
 use crate::clients::Clients;
 use crate::env::{Env, Event};
 use crate::ground::Ground;
+use crate::host::Host;
 use crate::nemesis::Operator;
 use crate::node::{Node, NodeEvent};
 use crate::recovery::Recovery;
@@ -24,7 +25,8 @@ pub struct World<C: Consensus> {
     pub clients: Clients,
     pub watchers: Watchers,
     pub recovery: Recovery,
-    pub operator: Operator,
+    /// One for each group.
+    pub operators: Vec<Operator>,
 }
 
 impl<C: Consensus> World<C> {
@@ -33,14 +35,20 @@ impl<C: Consensus> World<C> {
         let swarm = options.swarm();
         let trace = Trace::new(sink.is_some(), C::NAME);
         let mut env = Env::new(options.dice(), swarm, options, C::CAPS, trace);
-        let operator = Operator::new(env.swarm.nodes);
-        let founded = operator.founded(env.swarm.write_quorum);
-        let nodes =
-            (0..env.swarm.nodes).map(|place| Node::<C>::new(place, founded.clone(), &mut env)).collect();
+        let each = env.swarm.nodes / env.swarm.groups;
+        let mut nodes: Vec<Node<C>> = Vec::new();
+        let mut operators = Vec::new();
+        for group in 0..env.swarm.groups {
+            let places = nodes.len()..nodes.len() + each;
+            let operator = Operator::new(places.clone());
+            let founded = operator.founded(env.swarm.write_quorum);
+            nodes.extend(places.map(|place| Node::new(place, group, founded.clone(), &mut env)));
+            operators.push(operator);
+        }
         let clients = Clients::new(&mut env);
         let watchers = Watchers::new(&mut env);
         let recovery = Recovery::default();
-        let mut world = World { ground: Ground { env, nodes }, clients, watchers, recovery, operator };
+        let mut world = World { ground: Ground { env, nodes }, clients, watchers, recovery, operators };
         // A broken assertion is a finding like any other.
         let ended = catch_unwind(AssertUnwindSafe(|| world.live(&mut sink)));
         if ended.is_err() {
@@ -99,10 +107,22 @@ impl<C: Consensus> World<C> {
         }
     }
 
+    /// The nodes of a group that are up.
+    pub fn hosts(&self, group: usize) -> impl Iterator<Item = &Host<C>> {
+        let env = &self.ground.env;
+        let ours = self.ground.nodes.iter().filter(move |node| env.group_of(node.place) == group);
+        ours.filter_map(Node::host)
+    }
+
     /// Compare the logs of the nodes that are up.
     pub fn check_logs(&mut self) {
-        let up = self.ground.nodes.iter().filter_map(|node| Some((node.id().0, node.host()?.replica.core())));
-        self.ground.env.checks.logs(up);
+        for group in 0..self.operators.len() {
+            let Ground { env, nodes } = &mut self.ground;
+            let ours = nodes.iter().filter(|node| env.checks.group_of(node.place) == group);
+            let up: Vec<_> =
+                ours.filter_map(|node| Some((node.id().0, node.host()?.replica.core()))).collect();
+            env.checks.logs(up.into_iter());
+        }
     }
 
     fn report(self, options: &Options) -> Report {

@@ -19,15 +19,18 @@ impl<C: Consensus> World<C> {
     /// Whether this node's disk may be damaged now: no more of the voters are damaged at a time than the others can
     /// make up for, a minority where majorities decide.
     fn may_damage(&self, node: usize) -> bool {
+        let group = self.ground.env.group_of(node);
         // While a voter is about to be removed, those who will be left are not known yet.
-        let Some(settled) = self.settled().filter(|_| self.operator.is_content()) else { return false };
+        let Some(settled) = self.settled(group).filter(|_| self.operators[group].is_content()) else {
+            return false;
+        };
         let voters = settled.voters().nodes();
         // Who is on the way out will not be there to make up for it.
-        let most = self.bearable(voters.len().saturating_sub(self.leaving()));
+        let most = self.bearable(voters.len().saturating_sub(self.leaving(group)));
         voters.contains(&self.ground.nodes[node].id())
             && self.ground.nodes[node].is_well()
             && !self.ground.env.damaged.contains_key(&node)
-            && self.ground.env.damaged.len() < most
+            && self.ground.env.damaged_in(group) < most
     }
 
     /// Those that were damaged and are whole again.
@@ -142,8 +145,9 @@ impl<C: Consensus> World<C> {
     /// The worst moment for damage: some nodes miss what is committed without them; then one that has it loses it, and
     /// is left with those who never had it.
     pub(super) fn begin_rot(&mut self, victim: usize, dice: &mut Random) {
-        let Some(leader) = self.ground.a_leader(dice).filter(|leader| *leader != victim) else { return };
-        let Some(settled) = self.settled().filter(|_| self.may_damage(victim)) else { return };
+        let group = self.ground.env.group_of(victim);
+        let Some(leader) = self.leader_of(group, dice).filter(|leader| *leader != victim) else { return };
+        let Some(settled) = self.settled(group).filter(|_| self.may_damage(victim)) else { return };
         let voters = settled.voters().nodes().iter().map(|id| crate::host::place(*id));
         let others = voters.filter(|at| *at != leader && *at != victim);
         let majority = settled.voters().nodes().len() / 2 + 1;
