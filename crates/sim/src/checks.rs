@@ -36,16 +36,10 @@ use crate::swarm::FASTEST_PERMILLE;
 /// See the module's text.
 pub struct Checks {
     sparse: bool,
-    elections: Elections,
-    committed: Committed,
-    completeness: LeaderCompleteness,
+    /// What each group of replicas has done, and to which of them each node belongs.
+    groups: Vec<Group>,
+    group_of: Vec<usize>,
     promises: PromiseKept,
-    values: OneValuePerBallot,
-    chosen: ChosenStays,
-    orders: Orders,
-    hashes: StateHash,
-    events: Vec<Event>,
-    applied: u64,
     clock: u64,
     /// How finely a node reads its clock: a tick. Nothing, if clocks may jump: then leases may end early.
     clock_us: Option<u64>,
@@ -57,6 +51,39 @@ pub struct Checks {
     pub leased: Vec<Operation>,
     /// The first broken promise: its name and the evidence.
     pub failure: Option<(String, String)>,
+}
+
+/// What is promised of the replicas of one log.
+struct Group {
+    elections: Elections,
+    committed: Committed,
+    completeness: LeaderCompleteness,
+    values: OneValuePerBallot,
+    chosen: ChosenStays,
+    orders: Orders,
+    hashes: StateHash,
+    events: Vec<Event>,
+    applied: u64,
+}
+
+impl Group {
+    /// Whose state begins at index 1.
+    fn new(sparse: bool) -> Self {
+        Group {
+            elections: Elections::default(),
+            committed: if sparse { Committed::ignoring_ballots() } else { Committed::new() },
+            completeness: match sparse {
+                true => LeaderCompleteness::ignoring_ballots(),
+                false => LeaderCompleteness::new(),
+            },
+            values: OneValuePerBallot::default(),
+            chosen: ChosenStays::default(),
+            orders: Orders::default(),
+            hashes: StateHash::default(),
+            events: Vec::new(),
+            applied: 1,
+        }
+    }
 }
 
 /// What is promised of a leader's proposals where logs are dense.
@@ -109,24 +136,14 @@ fn log_of<C: Consensus>(node: u64, core: &C) -> Log {
 }
 
 impl Checks {
-    /// Of a cluster whose state begins at index 1.
-    pub fn new(caps: Caps, clock_us: Option<u64>) -> Self {
+    /// Of a world of so many groups.
+    pub fn new(caps: Caps, groups: usize, clock_us: Option<u64>) -> Self {
         let sparse = caps.sparse_log;
         Checks {
             sparse,
-            elections: Elections::default(),
-            committed: if sparse { Committed::ignoring_ballots() } else { Committed::new() },
-            completeness: match sparse {
-                true => LeaderCompleteness::ignoring_ballots(),
-                false => LeaderCompleteness::new(),
-            },
+            groups: (0..groups).map(|_| Group::new(sparse)).collect(),
+            group_of: Vec::new(),
             promises: if sparse { PromiseKept::of_whole_ballots() } else { PromiseKept::new() },
-            values: OneValuePerBallot::default(),
-            chosen: ChosenStays::default(),
-            orders: Orders::default(),
-            hashes: StateHash::default(),
-            events: Vec::new(),
-            applied: 1,
             clock: 0,
             clock_us,
             leases: BTreeMap::new(),
@@ -134,6 +151,21 @@ impl Checks {
             leased: Vec::new(),
             failure: None,
         }
+    }
+
+    /// There is another node, in this group.
+    pub fn joins(&mut self, group: usize) {
+        self.group_of.push(group);
+    }
+
+    /// The group of the node at a place.
+    pub fn group_of(&self, place: usize) -> usize {
+        self.group_of[place]
+    }
+
+    /// The group of a node.
+    fn group(&mut self, node: u64) -> &mut Group {
+        &mut self.groups[self.group_of[node as usize - 1]]
     }
 
     /// Note a broken promise. Only the first counts: the others follow from it.
@@ -171,9 +203,9 @@ impl Checks {
     /// A node was elected.
     pub fn leads<C: Consensus>(&mut self, node: u64, core: &C) {
         let ballot = self.ballot(core.status().promised);
-        let verdict = self.elections.observe(ballot, node);
+        let verdict = self.group(node).elections.observe(ballot, node);
         self.note(verdict);
-        let verdict = self.completeness.observe_leader(ballot, log_of(node, core));
+        let verdict = self.group(node).completeness.observe_leader(ballot, log_of(node, core));
         self.note(verdict);
     }
 
@@ -181,14 +213,15 @@ impl Checks {
     pub fn committed(&mut self, node: u64, ballot: Ballot, entry: &Entry) {
         let (entry, ballot) = (seen(entry), self.ballot(ballot));
         let id = (entry.round, entry.node);
-        let verdict = self
+        let group = self.group(node);
+        let verdict = group
             .committed
             .observe(node, entry.index, id, entry.digest)
-            .and_then(|()| self.completeness.observe_commit(ballot, entry))
-            .and_then(|()| self.chosen.observe_commit(ballot, &entry));
+            .and_then(|()| group.completeness.observe_commit(ballot, entry))
+            .and_then(|()| group.chosen.observe_commit(ballot, &entry));
         self.note(verdict);
         if !self.sparse {
-            let Orders { integrity, local, global } = &mut self.orders;
+            let Orders { integrity, local, global } = &mut self.group(node).orders;
             let verdict = integrity
                 .observe_commit(node, &entry)
                 .and_then(|()| local.observe_commit(node, &entry))
@@ -217,12 +250,16 @@ impl Checks {
             for entry in entries {
                 let own = entry.id.ballot.node.0 == node && entry.id.ballot.round == ballot.round;
                 let entry = seen(entry);
-                if own && !self.sparse {
-                    self.orders.integrity.observe_proposal(&entry);
-                    self.orders.local.observe_proposal(&entry);
+                let own = own && !self.sparse;
+                let group = self.group(node);
+                if own {
+                    group.orders.integrity.observe_proposal(&entry);
+                    group.orders.local.observe_proposal(&entry);
                 }
-                let verdict =
-                    self.values.observe(node, &entry).and_then(|()| self.chosen.observe_accept(node, &entry));
+                let verdict = group
+                    .values
+                    .observe(node, &entry)
+                    .and_then(|()| group.chosen.observe_accept(node, &entry));
                 self.note(verdict);
             }
         }
@@ -230,15 +267,16 @@ impl Checks {
 
     /// A node applied entry `index`, which made these changes. Answers whether it was the first to do so.
     pub fn applied(&mut self, node: u64, index: u64, events: &[quorate_kv::Event]) -> bool {
-        if index <= self.applied {
+        let group = self.group(node);
+        let next = group.applied + 1;
+        if index < next {
             return false;
         }
-        if index != self.applied + 1 {
-            let detail = format!("node {node} applied index {index}, and nobody {}", self.applied + 1);
-            self.fail("AppliedInOrder", detail);
+        group.applied = index;
+        group.events.extend(events.iter().map(change));
+        if index != next {
+            self.fail("AppliedInOrder", format!("node {node} applied index {index}, and nobody {next}"));
         }
-        self.applied = index;
-        self.events.extend(events.iter().map(change));
         true
     }
 
@@ -264,11 +302,11 @@ impl Checks {
 
     /// A node's state at an applied index.
     pub fn state(&mut self, node: u64, index: u64, hash: u64) {
-        let verdict = self.hashes.observe(node, index, hash);
+        let verdict = self.group(node).hashes.observe(node, index, hash);
         self.note(verdict);
     }
 
-    /// The logs of all nodes that run.
+    /// The logs of all nodes of a group that run.
     pub fn logs<'a, C: Consensus + 'a>(&mut self, cores: impl Iterator<Item = (u64, &'a C)>) {
         if !self.sparse {
             let logs: Vec<Log> = cores.map(|(node, core)| log_of(node, core)).collect();
@@ -292,12 +330,18 @@ impl Checks {
 
     /// Requests that had a leader, entries that were committed.
     pub fn counts(&self) -> (u64, u64) {
-        (self.elections.rounds() as u64, self.applied)
+        let rounds = self.groups.iter().map(|group| group.elections.rounds() as u64).sum();
+        (rounds, self.groups.iter().map(|group| group.applied).sum())
+    }
+
+    /// What the store of the first group has gone through; clients of the store ask no other.
+    fn events(&self) -> &[Event] {
+        &self.groups[0].events
     }
 
     /// The newest revision of the store.
     pub fn revision(&self) -> u64 {
-        self.events.last().map_or(1, |event| event.revision)
+        self.events().last().map_or(1, |event| event.revision)
     }
 
     /// The verdicts at the end of a run.
@@ -308,14 +352,14 @@ impl Checks {
         };
         self.operations.retain(|operation| !unanswered_read(operation));
         let all: Vec<Operation> = self.operations.iter().chain(&self.leased).cloned().collect();
-        let verdict = events::check(&self.events)
+        let verdict = events::check(self.events())
             .and_then(|()| revision_order::check(&self.operations))
-            .and_then(|()| acknowledged::check(&all, &self.events))
-            .and_then(|()| replay::check(&self.operations, &self.events))
+            .and_then(|()| acknowledged::check(&all, self.events()))
+            .and_then(|()| replay::check(&self.operations, self.events()))
             .and_then(|()| linearizable::check(&self.operations));
         self.note(verdict);
         for stream in streams {
-            self.note(watch::check(stream, &self.events));
+            self.note(watch::check(stream, self.events()));
         }
     }
 }

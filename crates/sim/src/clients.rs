@@ -2,7 +2,8 @@
 //!
 //! A request ends in one of three ways, which the checks must not mix up: answered; refused, in a way that promises
 //! that nothing happened; or unknown, when the answer does not come or the connection ends. A value is
-//! written once only, so that a read tells which write it saw.
+//! written once only, so that a read tells which write it saw. These clients ask the first group of replicas, the only one where
+//! nothing is spread over several.
 
 use std::collections::BTreeMap;
 
@@ -170,7 +171,7 @@ impl Clients {
         env.stats.operations += 1;
         client.doing = Some(Doing { number, ask: what, operations });
         if !client.probe && env.dice.clients.percent(25) {
-            client.node = Env::a_server(&env.serving, &mut env.dice.clients);
+            client.node = Env::a_server(&env.serving[0], &mut env.dice.clients);
         }
         let node = client.node as u64 + 1;
         note!(env, Happening::Ask { client: at as u64, number, node, label: label::of_ask(&ask) });
@@ -194,7 +195,7 @@ impl Clients {
         let wants_more = if client.probe { !client.done } else { !self.silent };
         if wants_more {
             if !client.probe && !answered {
-                client.node = Env::a_server(&env.serving, &mut env.dice.clients);
+                client.node = Env::a_server(&env.serving[0], &mut env.dice.clients);
             }
             // In a long world a client thinks for longer than peace may last; a probe asks until it is served.
             let thinks_us = env.swarm.load.think_us;

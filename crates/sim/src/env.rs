@@ -90,8 +90,8 @@ pub struct Env {
     pub most_events: Option<u64>,
     /// How many nodes there are, those that left and those that joined included.
     pub places: usize,
-    /// Nodes that clients know of.
-    pub serving: Vec<usize>,
+    /// Nodes of each group that clients know of.
+    pub serving: Vec<Vec<usize>>,
     /// Nodes whose disk was damaged, and the life in which that was.
     pub damaged: BTreeMap<usize, u64>,
     /// Until when a node's disk is slow.
@@ -109,6 +109,7 @@ impl Env {
             clients: random.fork(),
             watchers: random.fork(),
         };
+        let (groups, each) = (swarm.groups, swarm.nodes / swarm.groups);
         let clock_us = (!swarm.faults.weights.break_clocks()).then_some(swarm.tick_us);
         Env {
             now: 0,
@@ -116,12 +117,12 @@ impl Env {
             deeds: Deeds::new(random.fork(), options.plan.deeds.clone()),
             most_events: options.plan.most_events,
             places: swarm.nodes,
-            serving: (0..swarm.nodes).collect(),
+            serving: (0..groups).map(|group| (group * each..(group + 1) * each).collect()).collect(),
             damaged: BTreeMap::new(),
             slow_disks: BTreeMap::new(),
             swarm,
             plant: options.plant,
-            checks: Checks::new(caps, clock_us),
+            checks: Checks::new(caps, groups, clock_us),
             trace,
             stats: Stats { runs: 1, ..Stats::default() },
             dice,
@@ -153,6 +154,16 @@ impl Env {
         let takes = Env::within(&mut self.dice.disk, self.swarm.pace.disk_us);
         let slow = self.slow_disks.get(&node).is_some_and(|until| self.now < *until);
         if slow { 20 * takes } else { takes }
+    }
+
+    /// The group that a node belongs to.
+    pub fn group_of(&self, node: usize) -> usize {
+        self.checks.group_of(node)
+    }
+
+    /// How many nodes of a group are damaged.
+    pub fn damaged_in(&self, group: usize) -> usize {
+        self.damaged.keys().filter(|node| self.group_of(**node) == group).count()
     }
 
     /// The membership that a members table asks for.

@@ -156,11 +156,11 @@ pub static KNOBS: &[Knob] = &[
 ];
 
 /// Names every field of a run's character: a new one does not compile until it is named here, and wants a line in
-/// the list above. `nodes` is an option of its own; the choices of the nemesis are counted by a test.
+/// the list above. `nodes` and `groups` are options of their own; the choices of the nemesis are counted by a test.
 #[rustfmt::skip]
 const fn all_named(swarm: &Swarm) {
     let Swarm {
-        nodes: _, chaos_us: _, tick_us: _, skew: _, catch_up: _, mixed: _, lease_drift: _, priorities: _,
+        nodes: _, groups: _, chaos_us: _, tick_us: _, skew: _, catch_up: _, mixed: _, lease_drift: _, priorities: _,
         election_ticks: _, heartbeat_ticks: _, max_message_bytes: _, max_inflight: _, retain_entries: _,
         checkpoint_every: _, segment_bytes: _, write_quorum: _, room, pace, faults, load,
     } = swarm;

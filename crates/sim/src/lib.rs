@@ -13,6 +13,7 @@
 //! |---|---|
 //! | what a run is like | `swarm`, `faults` |
 //! | time, queue, dice | `env`, `world` |
+//! | what nodes of any kind have in common | `ground` |
 //! | links | `network` |
 //! | nodes: what survives, what runs | `node`, `host`, `journal`, `kept`, `serve`, `images` |
 //! | trouble | `nemesis`, `deeds`, `disks` |
@@ -39,6 +40,7 @@ mod disks;
 mod env;
 mod explore;
 mod faults;
+mod ground;
 mod host;
 mod images;
 mod journal;

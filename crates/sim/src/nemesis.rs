@@ -7,12 +7,12 @@
 //!
 //! Each deed has dice of its own, see [`crate::deeds`].
 //!
-//! | kind of deed | file |
-//! |---|---|
-//! | on links | `links` |
-//! | on processes and clocks | `processes` |
-//! | on disks | `storage` |
-//! | the operator's | `operator` |
+//! | kind of deed | on what | file |
+//! |---|---|---|
+//! | on links | nodes of any kind | `links` |
+//! | on processes and clocks | nodes of any kind | `processes` |
+//! | on disks | replicas | `storage` |
+//! | the operator's | replicas | `operator` |
 
 mod links;
 mod operator;
@@ -23,6 +23,7 @@ use quorate_protocol::{Consensus, NodeId, Random};
 
 use crate::env::{Env, Event};
 use crate::faults::Choice;
+use crate::ground::{Body, Ground};
 use crate::network::Link;
 use crate::report::Fault;
 use crate::story::Happening;
@@ -122,33 +123,30 @@ impl Env {
     }
 }
 
-impl<C: Consensus> World<C> {
-    /// The nemesis acts.
-    pub fn deed(&mut self, deed: Deed) {
+impl<B: Body> Ground<B> {
+    /// Do what can be done to nodes of any kind; other deeds come back.
+    pub fn deed(&mut self, deed: Deed) -> Option<Deed> {
         match deed {
-            Deed::Act => self.act(),
             Deed::Heal { cuts } if cuts == self.env.network.cuts => {
                 note!(self.env, Happening::Heal);
                 self.env.heal_links();
             }
-            Deed::Strike { node, life, dice } if self.nodes[node].life == life => self.strike(node, dice),
-            Deed::Crash { node, life, mut dice } if self.nodes[node].life == life => {
+            Deed::Strike { node, life, dice } if self.nodes[node].life() == life => self.strike(node, dice),
+            Deed::Crash { node, life, mut dice } if self.nodes[node].life() == life => {
                 self.crash(node, &mut dice);
             }
             Deed::Flap { link, gone, left, every_us } => self.flap(link, gone, left, every_us),
             Deed::Stutter { node, left, dice } => self.stutter(node, left, dice),
             Deed::Again { node, left, dice } => self.crash_again(node, left, dice),
-            Deed::Room { node } => self.room(node),
             Deed::Depose { leader, voter, dice } => self.depose(leader, voter, dice),
-            Deed::Split { new, dice } => self.split(&new, dice),
             Deed::Isolate { node, mut dice } => self.isolate(node, &mut dice),
-            Deed::Rot { victim, keepers, dice } => self.rot(victim, &keepers, dice),
-            Deed::Operate => self.operate(),
             Deed::Heal { .. } | Deed::Strike { .. } | Deed::Crash { .. } => {}
+            other => return Some(other),
         }
+        None
     }
 
-    /// Let the nemesis begin.
+    /// Let the nemesis begin, or go on.
     pub fn unleash(&mut self) {
         let every = self.env.swarm.faults.every_us;
         if every > 0 {
@@ -157,22 +155,19 @@ impl<C: Consensus> World<C> {
         }
     }
 
-    fn act(&mut self) {
-        self.note_repairs();
+    /// What the nemesis chooses to do now, to which node, with which dice.
+    pub fn choose(&mut self) -> Option<(Choice, usize, Random)> {
         let id = self.env.deeds.act();
         let mut dice = self.env.deeds.dice(id);
         let choice = self.env.swarm.faults.weights.choose(|bound| dice.below(bound));
         let node = dice.below(self.nodes.len() as u64) as usize;
-        if let Some(choice) = choice.filter(|_| self.env.deeds.wanted(id)) {
-            note!(self.env, Happening::Deed { id, what: crate::classes::name(choice) });
-            self.carry_out(choice, node, dice);
-        }
-        self.check_logs();
-        self.unleash();
+        let choice = choice.filter(|_| self.env.deeds.wanted(id))?;
+        note!(self.env, Happening::Deed { id, what: crate::classes::name(choice) });
+        Some((choice, node, dice))
     }
 
-    fn carry_out(&mut self, choice: Choice, node: usize, mut dice: Random) {
-        let dice = &mut dice;
+    /// Do one of the things that can be done to nodes of any kind; answers whether it was one.
+    pub fn harm(&mut self, choice: Choice, node: usize, dice: &mut Random) -> bool {
         match choice {
             Choice::Crash => self.crash(node, dice),
             Choice::Blackout => self.blackout(dice),
@@ -189,26 +184,15 @@ impl<C: Consensus> World<C> {
             Choice::SlowNode => self.slow_node(node, dice),
             Choice::CrashLoop => self.crash_loop(node, dice),
             Choice::Stranger => self.stranger(node, dice),
-            Choice::Skew | Choice::Jump | Choice::Freeze => self.disturb_clock(choice, node, dice),
-            Choice::Wipe => self.wipe(node),
-            Choice::StateLoss => self.lose_state(node, dice),
-            Choice::BitFlip if dice.percent(60) => self.begin_rot(node, dice),
-            Choice::BitFlip => self.flip_bit(node, dice),
-            Choice::DiskFull | Choice::SlowDisk => self.trouble_disk(choice, node, dice),
-            Choice::WriteError
-            | Choice::FsyncError
-            | Choice::ReadError
-            | Choice::LostWrite
-            | Choice::Misdirected
-            | Choice::DiskCrash => self.strike_disk(choice, node, dice),
-            Choice::Change => self.change_membership(dice),
-            Choice::Transfer => self.transfer(dice),
             Choice::Usurp => self.usurp(dice),
+            Choice::Skew | Choice::Jump | Choice::Freeze => self.disturb_clock(choice, node, dice),
+            _ => return false,
         }
+        true
     }
 
     /// A node that believes to lead, if there is one; of several, any.
-    pub(crate) fn a_leader(&self, dice: &mut Random) -> Option<usize> {
+    pub fn a_leader(&self, dice: &mut Random) -> Option<usize> {
         let leaders: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.leads(node)).collect();
         let drawn = dice.below(leaders.len().max(1) as u64) as usize;
         leaders.get(drawn).copied()
@@ -221,6 +205,52 @@ impl<C: Consensus> World<C> {
             4..7 => self.isolate(node, &mut dice),
             7..9 => self.reset_all(node),
             _ => self.pause(node, &mut dice),
+        }
+    }
+}
+
+impl<C: Consensus> World<C> {
+    /// The nemesis acts.
+    pub fn deed(&mut self, deed: Deed) {
+        match self.ground.deed(deed) {
+            Some(Deed::Act) => self.act(),
+            Some(Deed::Room { node }) => self.room(node),
+            Some(Deed::Split { new, dice }) => self.split(&new, dice),
+            Some(Deed::Rot { victim, keepers, dice }) => self.rot(victim, &keepers, dice),
+            Some(Deed::Operate) => self.operate(),
+            _ => {}
+        }
+    }
+
+    fn act(&mut self) {
+        self.note_repairs();
+        if let Some((choice, node, mut dice)) = self.ground.choose()
+            && !self.ground.harm(choice, node, &mut dice)
+        {
+            self.carry_out(choice, node, &mut dice);
+        }
+        self.check_logs();
+        self.ground.unleash();
+    }
+
+    /// What can be done only to a node with a disk and an operator.
+    fn carry_out(&mut self, choice: Choice, node: usize, dice: &mut Random) {
+        let group = self.ground.env.group_of(node);
+        match choice {
+            Choice::Wipe => self.wipe(node),
+            Choice::StateLoss => self.lose_state(node, dice),
+            Choice::BitFlip if dice.percent(60) => self.begin_rot(node, dice),
+            Choice::BitFlip => self.flip_bit(node, dice),
+            Choice::DiskFull | Choice::SlowDisk => self.trouble_disk(choice, node, dice),
+            Choice::WriteError
+            | Choice::FsyncError
+            | Choice::ReadError
+            | Choice::LostWrite
+            | Choice::Misdirected
+            | Choice::DiskCrash => self.strike_disk(choice, node, dice),
+            Choice::Change => self.change_membership(group, dice),
+            Choice::Transfer => self.transfer(group, dice),
+            _ => {}
         }
     }
 }

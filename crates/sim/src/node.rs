@@ -12,13 +12,16 @@
 
 use bytes::Bytes;
 use quorate_kv::{Command, LeaseId, MemoryStorage, Range, StreamId, WatchCreate};
-use quorate_protocol::{Consensus, NodeId, Random};
+use quorate_protocol::codec::{Encode, Writer};
+use quorate_protocol::{Consensus, NodeId, Random, Role};
 use quorate_replica::Input;
 use quorate_wal::{MemoryDisk, Verdict, WalError};
+use quorate_wire::encode_message;
 
 use crate::disks::{Strike, Target, Trouble};
 use crate::env::{Env, Event};
-use crate::host::Host;
+use crate::ground::{Body, Still};
+use crate::host::{GROUP, Host};
 use crate::kept::Kept;
 use crate::network::Spoiled;
 use crate::report::Fault;
@@ -116,10 +119,8 @@ pub struct Node<C: Consensus> {
     pub place: usize,
     /// Which life it is in.
     pub life: u64,
-    /// It does nothing until then.
-    pub paused_until: u64,
-    /// Its clock does not tick until then.
-    pub frozen_until: u64,
+    /// Until when it or its clock stands still.
+    pub still: Still,
     /// Its disk's troubles.
     pub trouble: Trouble,
     /// How long its ticks are.
@@ -133,8 +134,9 @@ pub struct Node<C: Consensus> {
 }
 
 impl<C: Consensus> Node<C> {
-    /// A node that has never run, and begins with this state.
-    pub fn new(place: usize, checkpoint: MemoryStorage, env: &mut Env) -> Self {
+    /// A node of a group that has never run, and begins with this state.
+    pub fn new(place: usize, group: usize, checkpoint: MemoryStorage, env: &mut Env) -> Self {
+        env.checks.joins(group);
         let permille = if env.swarm.skew { env.swarm.draw_rate(&mut env.dice.host) } else { 1000 };
         let durable = Durable { checkpoint, ..Durable::default() };
         let trouble = Trouble::default();
@@ -142,8 +144,7 @@ impl<C: Consensus> Node<C> {
         Node {
             place,
             life: 0,
-            paused_until: 0,
-            frozen_until: 0,
+            still: Still::default(),
             trouble,
             tick_us: env.swarm.tick_us * permille / 1000,
             next_tick: 0,
@@ -168,55 +169,16 @@ impl<C: Consensus> Node<C> {
         !self.lost
     }
 
-    /// Its clock's rate changes.
-    pub fn set_rate(&mut self, permille: u64, env: &Env) {
-        self.tick_us = env.swarm.tick_us * permille / 1000;
-    }
-
-    /// Something happens to it. Whoever connects to a node that is down is told so.
-    pub fn handle(&mut self, event: NodeEvent, env: &mut Env) {
-        let (kind, content) = event.trace();
-        env.trace.event(kind, env.now, self.place as u64, content);
-        if let NodeEvent::Start = event {
-            return self.start(env);
-        }
-        let Some(host) = &mut self.up else { return refuse(event, env) };
-        let now = env.now;
-        if env.swarm.catch_up && self.frozen_until <= now {
-            // What is due comes first.
-            while self.next_tick <= now {
-                self.next_tick += self.tick_us;
-                host.handle(NodeEvent::Tick, env);
-            }
-        }
-        match event {
-            NodeEvent::Tick => self.tick(env),
-            // What was due was its end.
-            event if host.dead => refuse(event, env),
-            event => host.handle(event, env),
-        }
-        self.end_if_dead(env);
-    }
-
     /// The clock's turn.
     fn tick(&mut self, env: &mut Env) {
         let Some(host) = &mut self.up else { return };
-        if self.frozen_until > env.now {
-            self.next_tick = self.frozen_until;
+        if self.still.frozen_until > env.now {
+            self.next_tick = self.still.frozen_until;
         } else if self.next_tick <= env.now {
             self.next_tick = env.now + self.tick_us;
             host.handle(NodeEvent::Tick, env);
         }
         env.after_at(self.next_tick - env.now, self.place, self.life, NodeEvent::Tick);
-    }
-
-    /// The clock jumps forward.
-    pub fn jump(&mut self, ticks: u64, env: &mut Env) {
-        if let Some(host) = &mut self.up {
-            env.trace.event(16, env.now, self.place as u64, ticks);
-            (0..ticks).for_each(|_| host.handle(NodeEvent::Tick, env));
-        }
-        self.end_if_dead(env);
     }
 
     /// The host gives it something to do at once.
@@ -303,14 +265,6 @@ impl<C: Consensus> Node<C> {
         self.up = None;
     }
 
-    /// Its process ends here and now; with `power`, what was not synced is lost or torn. It starts again after
-    /// `down_us`. Answers whether there was a process that may end now.
-    pub fn crash(&mut self, power: bool, down_us: u64, env: &mut Env) -> bool {
-        let Some(host) = self.up.take_if(|host| host.fragile == 0) else { return false };
-        self.end(*host, power, down_us, env);
-        true
-    }
-
     /// The host has met an error after which it must not go on.
     fn end_if_dead(&mut self, env: &mut Env) {
         self.note_strikes(env);
@@ -333,7 +287,7 @@ impl<C: Consensus> Node<C> {
         }
         self.down = Some(durable);
         self.life += 1;
-        self.paused_until = 0;
+        self.still.paused_until = 0;
         env.after_at(down_us, self.place, self.life, NodeEvent::Start);
     }
 
@@ -382,6 +336,82 @@ impl<C: Consensus> Node<C> {
             tell!(env, "node {} loses its checkpoint", NodeId(self.place as u64 + 1));
             durable.checkpoint = MemoryStorage::new();
         }
+    }
+}
+
+impl<C: Consensus> Body for Node<C> {
+    fn life(&self) -> u64 {
+        self.life
+    }
+
+    fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    fn leads(&self) -> bool {
+        self.host().is_some_and(|host| host.role == Role::Leader)
+    }
+
+    fn still(&mut self) -> &mut Still {
+        &mut self.still
+    }
+
+    // Whoever connects to a node that is down is told so.
+    fn handle(&mut self, event: NodeEvent, env: &mut Env) {
+        let (kind, content) = event.trace();
+        env.trace.event(kind, env.now, self.place as u64, content);
+        if let NodeEvent::Start = event {
+            return self.start(env);
+        }
+        let Some(host) = &mut self.up else { return refuse(event, env) };
+        let now = env.now;
+        if env.swarm.catch_up && self.still.frozen_until <= now {
+            // What is due comes first.
+            while self.next_tick <= now {
+                self.next_tick += self.tick_us;
+                host.handle(NodeEvent::Tick, env);
+            }
+        }
+        match event {
+            NodeEvent::Tick => self.tick(env),
+            // What was due was its end.
+            event if host.dead => refuse(event, env),
+            event => host.handle(event, env),
+        }
+        self.end_if_dead(env);
+    }
+
+    fn crash(&mut self, power: bool, down_us: u64, env: &mut Env) -> bool {
+        let Some(host) = self.up.take_if(|host| host.fragile == 0) else { return false };
+        self.end(*host, power, down_us, env);
+        true
+    }
+
+    fn set_rate(&mut self, permille: u64, env: &Env) {
+        self.tick_us = env.swarm.tick_us * permille / 1000;
+    }
+
+    fn jump(&mut self, ticks: u64, env: &mut Env) {
+        if let Some(host) = &mut self.up {
+            env.trace.event(16, env.now, self.place as u64, ticks);
+            (0..ticks).for_each(|_| host.handle(NodeEvent::Tick, env));
+        }
+        self.end_if_dead(env);
+    }
+
+    fn strange(&self) -> Option<Bytes> {
+        let term = self.host()?.replica.status().promised.round;
+        Some(encode_message(GROUP, &Unknown(term)).ok()?.concat().into())
+    }
+}
+
+/// What a later version might say: a message whose tag this one does not know.
+struct Unknown(u64);
+
+impl Encode for Unknown {
+    fn encode(&self, out: &mut Writer) {
+        out.u64(self.0);
+        out.u8(250);
     }
 }
 

@@ -5,9 +5,10 @@
 //! nodes at the same entry with the same state; every watcher told everything; leases ended. A protocol that is safe
 //! because it never does anything fails here.
 
-use quorate_protocol::{Consensus, NodeId};
+use quorate_protocol::Consensus;
 
 use crate::env::Event;
+use crate::ground::Still;
 use crate::story::Happening;
 use crate::swarm::{Faults, Pace};
 use crate::trace::note;
@@ -48,42 +49,42 @@ pub struct Recovery {
 impl<C: Consensus> World<C> {
     /// The faults end.
     pub fn calm(&mut self) {
-        note!(self.env, Happening::Peace);
-        self.env.trace.event(50, self.env.now, 0, 0);
-        self.env.swarm.pace = Pace::calm();
-        self.env.swarm.faults = Faults::default();
-        self.env.heal_links();
-        self.env.network.end_trouble();
-        self.env.slow_disks.clear();
-        for node in &mut self.nodes {
-            node.paused_until = 0;
-            node.frozen_until = 0;
+        note!(self.ground.env, Happening::Peace);
+        self.ground.env.trace.event(50, self.ground.env.now, 0, 0);
+        self.ground.env.swarm.pace = Pace::calm();
+        self.ground.env.swarm.faults = Faults::default();
+        self.ground.env.heal_links();
+        self.ground.env.network.end_trouble();
+        self.ground.env.slow_disks.clear();
+        for node in &mut self.ground.nodes {
+            node.still = Still::default();
             node.trouble.end();
-            node.start_soon(&mut self.env);
+            node.start_soon(&mut self.ground.env);
         }
         self.clients.silent = true;
         self.watchers.steady = true;
-        let leases_us = if self.env.swarm.load.leases { 8_000_000 } else { 0 };
+        let leases_us = if self.ground.env.swarm.load.leases { 8_000_000 } else { 0 };
         // To replace a node takes an image, two changes of the membership and the operator's own time.
-        let bound_us = 3_000_000 + 30 * self.env.swarm.election_us() + leases_us;
-        self.recovery = Recovery { begun: true, deadline: self.env.now + bound_us, ..Recovery::default() };
-        self.env.after(POLL_TICKS * self.env.swarm.tick_us, Event::Poll);
+        let bound_us = 3_000_000 + 30 * self.ground.env.swarm.election_us() + leases_us;
+        self.recovery =
+            Recovery { begun: true, deadline: self.ground.env.now + bound_us, ..Recovery::default() };
+        self.ground.env.after(POLL_TICKS * self.ground.env.swarm.tick_us, Event::Poll);
     }
 
     /// Look how far the cluster has come.
     pub fn poll(&mut self) {
-        self.env.trace.event(51, self.env.now, self.recovery.stage as u64, 0);
+        self.ground.env.trace.event(51, self.ground.env.now, self.recovery.stage as u64, 0);
         self.check_logs();
         let stage = self.recovery.stage;
         match stage {
-            Stage::Leader if self.common_leader().is_some() => self.recovery.stage = Stage::Staff,
-            Stage::Staff if self.is_staffed() => {
-                self.switch_off_removed();
+            Stage::Leader if self.all(Self::is_led) => self.recovery.stage = Stage::Staff,
+            Stage::Staff if self.all(Self::is_staffed) => {
+                (0..self.operators.len()).for_each(|group| self.switch_off_removed(group));
                 self.recovery.stage = Stage::Quiet;
             }
             Stage::Quiet if self.clients.busy() == 0 && self.converged() => {
                 self.recovery.stage = Stage::Service;
-                self.clients.probe(&self.service(), &mut self.env);
+                self.clients.probe(&self.service(0), &mut self.ground.env);
             }
             Stage::Service if self.clients.unserved().is_empty() && self.clients.busy() == 0 => {
                 self.recovery.stage = Stage::Leases;
@@ -96,48 +97,65 @@ impl<C: Consensus> World<C> {
         if self.recovery.finished {
             return;
         }
-        if self.env.now >= self.recovery.deadline {
+        if self.ground.env.now >= self.recovery.deadline {
             return self.give_up();
         }
-        self.env.after(POLL_TICKS * self.env.swarm.tick_us, Event::Poll);
+        self.ground.env.after(POLL_TICKS * self.ground.env.swarm.tick_us, Event::Poll);
     }
 
-    /// The leader, if all nodes are up and agree on it.
-    fn common_leader(&self) -> Option<NodeId> {
-        let service = self.service();
-        let mut well = service.iter().map(|at| &self.nodes[*at]).filter(|node| node.is_well());
-        let leader = service.iter().copied().find(|at| self.leads(*at)).map(crate::host::node)?;
-        well.all(|node| node.host().is_some_and(|host| host.leader == Some(leader))).then_some(leader)
+    /// Whether something is so of all groups.
+    fn all(&self, is_so: impl Fn(&Self, usize) -> bool) -> bool {
+        (0..self.operators.len()).all(|group| is_so(self, group))
+    }
+
+    /// Whether all nodes of a group are up and agree on a leader.
+    fn is_led(&self, group: usize) -> bool {
+        let service = self.service(group);
+        let mut well = service.iter().map(|at| &self.ground.nodes[*at]).filter(|node| node.is_well());
+        let leads = service.iter().copied().find(|at| self.ground.leads(*at)).map(crate::host::node);
+        leads.is_some() && well.all(|node| node.host().is_some_and(|host| host.leader == leads))
     }
 
     /// Nodes that were removed are of no more use.
-    fn switch_off_removed(&mut self) {
-        let members = self.members();
-        for node in &mut self.nodes {
+    fn switch_off_removed(&mut self, group: usize) {
+        let members = self.members(group);
+        for node in &mut self.ground.nodes {
             if members.is_removed(node.id().0) {
-                node.retire(&mut self.env);
+                node.retire(&mut self.ground.env);
             }
         }
     }
 
     fn leases(&self) -> usize {
-        let service = self.service();
-        service.iter().filter_map(|at| self.nodes[*at].host()).map(|host| host.state.leases().count()).sum()
+        let service = self.service(0);
+        service
+            .iter()
+            .filter_map(|at| self.ground.nodes[*at].host())
+            .map(|host| host.state.leases().count())
+            .sum()
     }
 
     /// Where there is room for one proposal at a time, leases that end together are ended one by one: of the rest
     /// each is refused, and the leader asks again after two seconds.
     fn revoking_us(&self) -> u64 {
-        let one_by_one = self.env.swarm.room.is_scant();
+        let one_by_one = self.ground.env.swarm.room.is_scant();
         if one_by_one { 2_100_000 * self.leases() as u64 } else { 0 }
     }
 
-    /// Whether all nodes are at the same entry, with the same state, and the watchers know all of it.
+    /// Whether all nodes of each group are at the same entry, with the same state, and the watchers know all of it.
     fn converged(&mut self) -> bool {
+        if !(0..self.operators.len()).all(|group| self.agrees(group)) {
+            return false;
+        }
+        let revision = self.ground.env.checks.revision();
+        self.watchers.behind(revision, &mut self.ground.env) == 0
+    }
+
+    fn agrees(&mut self, group: usize) -> bool {
         let mut applied = Vec::new();
-        let service = self.service();
+        let service = self.service(group);
         for at in &service {
-            let Some(host) = self.nodes[*at].host() else { return false };
+            let Some(host) = self.ground.nodes[*at].host() else { return false };
             let status = host.replica.status();
             let index = host.state.meta().applied_index;
             // In a slot after what is chosen an acceptor may hold for ever what nobody else accepted.
@@ -150,24 +168,23 @@ impl<C: Consensus> World<C> {
             return false;
         }
         for at in &service {
-            let Some(host) = self.nodes[*at].host() else { return false };
-            self.env.checks.state(host.id().0, applied[0], host.state.digest());
+            let Some(host) = self.ground.nodes[*at].host() else { return false };
+            self.ground.env.checks.state(host.id().0, applied[0], host.state.digest());
         }
-        let revision = self.env.checks.revision();
-        self.watchers.behind(revision, &mut self.env) == 0
+        true
     }
 
     fn give_up(&mut self) {
         let mut detail = format!("stage {:?} is not over in time", self.recovery.stage);
         let unserved = self.clients.unserved();
-        let revision = self.env.checks.revision();
-        let behind = self.watchers.behind(revision, &mut self.env);
+        let revision = self.ground.env.checks.revision();
+        let behind = self.watchers.behind(revision, &mut self.ground.env);
         detail.push_str(&format!(
             "\nnodes without service {unserved:?}, requests under way {}, leases {}, watchers behind {behind}",
             self.clients.busy(),
             self.leases()
         ));
-        for node in &self.nodes {
+        for node in &self.ground.nodes {
             let Some(host) = node.host() else {
                 detail.push_str(&format!("\nnode {} is down", node.id()));
                 continue;
@@ -175,6 +192,6 @@ impl<C: Consensus> World<C> {
             let applied = host.state.meta().applied_index;
             detail.push_str(&format!("\nnode {}: applied {applied}, {:?}", node.id(), host.replica.status()));
         }
-        self.env.checks.fail("Liveness", detail);
+        self.ground.env.checks.fail("Liveness", detail);
     }
 }

@@ -17,8 +17,10 @@ pub use crate::faults::Faults;
 /// A run's character.
 #[derive(Clone, Debug)]
 pub struct Swarm {
-    /// Replicas.
+    /// Replicas, of all groups together.
     pub nodes: usize,
+    /// Groups of replicas with a log each.
+    pub groups: usize,
     /// How long the faults last.
     pub chaos_us: u64,
     /// A tick, on a clock that runs right.
@@ -191,6 +193,7 @@ impl Swarm {
         }
         let mut swarm = Swarm {
             nodes: nodes.unwrap_or(drawn),
+            groups: 1,
             chaos_us,
             tick_us,
             skew: random.percent(40) || lease_drift.is_some() && random.percent(60),

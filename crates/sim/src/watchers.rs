@@ -104,7 +104,7 @@ impl Watchers {
         self.streams += 1;
         let stream = StreamId(self.streams);
         let watcher = &mut self.all[at];
-        watcher.node = Env::a_server(&env.serving, &mut env.dice.watchers);
+        watcher.node = Env::a_server(&env.serving[0], &mut env.dice.watchers);
         watcher.stream = Some(stream);
         let mut create = watcher.template.clone();
         if watcher.connected_before {

@@ -5,26 +5,28 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use quorate_protocol::{Consensus, Role};
+use quorate_protocol::Consensus;
 
 use crate::Options;
 use crate::clients::Clients;
 use crate::env::{Env, Event};
+use crate::ground::Ground;
+use crate::host::Host;
 use crate::nemesis::Operator;
 use crate::node::{Node, NodeEvent};
 use crate::recovery::Recovery;
-use crate::report::{Failure, Fault, Report};
+use crate::report::{Failure, Report};
 use crate::trace::{Sink, Trace};
 use crate::watchers::Watchers;
 
 /// See the module's text.
 pub struct World<C: Consensus> {
-    pub env: Env,
-    pub nodes: Vec<Node<C>>,
+    pub ground: Ground<Node<C>>,
     pub clients: Clients,
     pub watchers: Watchers,
     pub recovery: Recovery,
-    pub operator: Operator,
+    /// One for each group.
+    pub operators: Vec<Operator>,
 }
 
 impl<C: Consensus> World<C> {
@@ -33,65 +35,71 @@ impl<C: Consensus> World<C> {
         let swarm = options.swarm();
         let trace = Trace::new(sink.is_some(), C::NAME);
         let mut env = Env::new(options.dice(), swarm, options, C::CAPS, trace);
-        let operator = Operator::new(env.swarm.nodes);
-        let founded = operator.founded(env.swarm.write_quorum);
-        let nodes =
-            (0..env.swarm.nodes).map(|place| Node::<C>::new(place, founded.clone(), &mut env)).collect();
+        let each = env.swarm.nodes / env.swarm.groups;
+        let mut nodes: Vec<Node<C>> = Vec::new();
+        let mut operators = Vec::new();
+        for group in 0..env.swarm.groups {
+            let places = nodes.len()..nodes.len() + each;
+            let operator = Operator::new(places.clone());
+            let founded = operator.founded(env.swarm.write_quorum);
+            nodes.extend(places.map(|place| Node::new(place, group, founded.clone(), &mut env)));
+            operators.push(operator);
+        }
         let clients = Clients::new(&mut env);
         let watchers = Watchers::new(&mut env);
         let recovery = Recovery::default();
-        let mut world = World { env, nodes, clients, watchers, recovery, operator };
+        let mut world = World { ground: Ground { env, nodes }, clients, watchers, recovery, operators };
         // A broken assertion is a finding like any other.
         let ended = catch_unwind(AssertUnwindSafe(|| world.live(&mut sink)));
         if ended.is_err() {
-            world.env.checks.fail("NoPanic", crate::panics::last());
+            world.ground.env.checks.fail("NoPanic", crate::panics::last());
         }
-        world.env.trace.flush(&mut sink);
+        world.ground.env.trace.flush(&mut sink);
         world.report(options)
     }
 
     fn live(&mut self, sink: &mut Option<Sink<'_>>) {
         self.begin();
-        while !self.recovery.finished && self.env.checks.failure.is_none() {
-            let Some(event) = self.env.next_event() else {
-                return self.env.checks.fail("Liveness", "nothing happens any more");
+        while !self.recovery.finished && self.ground.env.checks.failure.is_none() {
+            let Some(event) = self.ground.env.next_event() else {
+                return self.ground.env.checks.fail("Liveness", "nothing happens any more");
             };
             self.happen(event);
-            if self.env.most_events.is_some_and(|most| self.env.trace.events() > most) {
+            if self.ground.env.most_events.is_some_and(|most| self.ground.env.trace.events() > most) {
                 return;
             }
-            let most = self.env.swarm.most_events();
-            if self.env.trace.events() > most {
+            let most = self.ground.env.swarm.most_events();
+            if self.ground.env.trace.events() > most {
                 let detail = format!("{most} events and no end: messages beget messages");
-                self.env.checks.fail("BoundedWork", detail);
+                self.ground.env.checks.fail("BoundedWork", detail);
             }
-            if self.env.trace.told() {
-                self.env.trace.flush(sink);
+            if self.ground.env.trace.told() {
+                self.ground.env.trace.flush(sink);
             }
         }
-        if self.env.checks.failure.is_none() {
-            let revision = self.env.checks.revision();
+        if self.ground.env.checks.failure.is_none() {
+            let revision = self.ground.env.checks.revision();
             let streams = std::mem::take(&mut self.watchers).conclude(revision);
-            self.env.checks.conclude(&streams);
+            self.ground.env.checks.conclude(&streams);
         }
     }
 
     fn begin(&mut self) {
-        for place in 0..self.nodes.len() {
-            let delay = self.env.dice.host.below(50_000);
-            self.env.after_at(delay, place, 0, NodeEvent::Start);
+        for place in 0..self.ground.nodes.len() {
+            let delay = self.ground.env.dice.host.below(50_000);
+            self.ground.env.after_at(delay, place, 0, NodeEvent::Start);
         }
-        let chaos_us = self.env.swarm.chaos_us;
-        self.env.after(chaos_us, Event::Calm);
-        self.unleash();
+        let chaos_us = self.ground.env.swarm.chaos_us;
+        self.ground.env.after(chaos_us, Event::Calm);
+        self.ground.unleash();
         self.employ();
     }
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Node { node, life, event } => self.reach(node, life, event),
-            Event::Client(event) => self.clients.handle(event, &mut self.env),
-            Event::Watcher(event) => self.watchers.handle(event, &mut self.env),
+            Event::Node { node, life, event } => self.ground.reach(node, life, event),
+            Event::Client(event) => self.clients.handle(event, &mut self.ground.env),
+            Event::Watcher(event) => self.watchers.handle(event, &mut self.ground.env),
             Event::Nemesis(deed) if !self.recovery.begun || deed.in_peace() => self.deed(deed),
             Event::Nemesis(_) => {}
             Event::Calm => self.calm(),
@@ -99,42 +107,26 @@ impl<C: Consensus> World<C> {
         }
     }
 
-    /// Something reaches a node, unless it comes too late, meets a cut, or has to wait.
-    fn reach(&mut self, at: usize, life: Option<u64>, event: NodeEvent) {
-        let node = &mut self.nodes[at];
-        if life.is_some_and(|life| life != node.life) {
-            return;
-        }
-        if let NodeEvent::Parcel { from, bytes, .. } = &event
-            && self.env.network.is_cut(*from, at)
-        {
-            self.env.trace.arrives(self.env.now, *from, at, bytes, Some("a link that has failed"));
-            return self.env.stats.fault(Fault::Cut);
-        }
-        if node.paused_until > self.env.now {
-            let wait = node.paused_until - self.env.now;
-            return self.env.after(wait, Event::Node { node: at, life, event });
-        }
-        if let NodeEvent::Parcel { from, bytes, .. } = &event {
-            let why_not = node.host().is_none().then_some("a node that is down");
-            self.env.trace.arrives(self.env.now, *from, at, bytes, why_not);
-        }
-        node.handle(event, &mut self.env);
-    }
-
-    /// Whether a node is up and believes to lead.
-    pub fn leads(&self, node: usize) -> bool {
-        self.nodes[node].host().is_some_and(|host| host.role == Role::Leader)
+    /// The nodes of a group that are up.
+    pub fn hosts(&self, group: usize) -> impl Iterator<Item = &Host<C>> {
+        let env = &self.ground.env;
+        let ours = self.ground.nodes.iter().filter(move |node| env.group_of(node.place) == group);
+        ours.filter_map(Node::host)
     }
 
     /// Compare the logs of the nodes that are up.
     pub fn check_logs(&mut self) {
-        let up = self.nodes.iter().filter_map(|node| Some((node.id().0, node.host()?.replica.core())));
-        self.env.checks.logs(up);
+        for group in 0..self.operators.len() {
+            let Ground { env, nodes } = &mut self.ground;
+            let ours = nodes.iter().filter(|node| env.checks.group_of(node.place) == group);
+            let up: Vec<_> =
+                ours.filter_map(|node| Some((node.id().0, node.host()?.replica.core()))).collect();
+            env.checks.logs(up.into_iter());
+        }
     }
 
     fn report(self, options: &Options) -> Report {
-        let Env { checks, trace, mut stats, now, .. } = self.env;
+        let Env { checks, trace, mut stats, now, .. } = self.ground.env;
         (stats.elections, stats.committed) = checks.counts();
         (stats.virtual_us, stats.events) = (now, trace.events());
         let failure = checks.failure.map(|(property, detail)| Failure {

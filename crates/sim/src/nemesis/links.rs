@@ -1,29 +1,16 @@
 //! What the nemesis does to links.
 
-use quorate_protocol::codec::{Encode, Writer};
-use quorate_protocol::{Consensus, Random};
-use quorate_wire::encode_message;
+use quorate_protocol::Random;
 
 use super::Deed;
 use crate::env::Event;
-use crate::host::GROUP;
+use crate::ground::{Body, Ground};
 use crate::network::{Link, Spoiled};
 use crate::report::Fault;
 use crate::story::Happening;
 use crate::trace::{note, tell};
-use crate::world::World;
 
-/// What a later version might say: a message whose tag this one does not know.
-struct Unknown(u64);
-
-impl Encode for Unknown {
-    fn encode(&self, out: &mut Writer) {
-        out.u64(self.0);
-        out.u8(250);
-    }
-}
-
-impl<C: Consensus> World<C> {
+impl<B: Body> Ground<B> {
     /// New cuts replace the old ones; they end after a while.
     pub(super) fn cut(
         &mut self,
@@ -140,11 +127,9 @@ impl<C: Consensus> World<C> {
     /// A node says something that its peer has never heard of, as one of a later version might.
     pub(super) fn stranger(&mut self, node: usize, dice: &mut Random) {
         let peer = self.another(node, dice);
-        let Some(host) = self.nodes[node].host() else { return };
-        let term = host.replica.status().promised.round;
-        if let Ok(segments) = encode_message(GROUP, &Unknown(term)) {
+        if let Some(said) = self.nodes[node].strange() {
             self.env.stats.fault(Fault::Stranger);
-            self.env.transmit(node, peer, segments.concat().into(), Spoiled::Foreign);
+            self.env.transmit(node, peer, said, Spoiled::Foreign);
         }
     }
 }

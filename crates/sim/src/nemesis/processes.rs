@@ -1,16 +1,16 @@
 //! What the nemesis does to processes and their clocks.
 
-use quorate_protocol::{Consensus, Random};
+use quorate_protocol::Random;
 
 use super::Deed;
 use crate::env::Event;
 use crate::faults::Choice;
+use crate::ground::{Body, Ground};
 use crate::report::Fault;
 use crate::story::Happening;
 use crate::trace::{note, tell};
-use crate::world::World;
 
-impl<C: Consensus> World<C> {
+impl<B: Body> Ground<B> {
     fn down_us(&self, dice: &mut Random) -> u64 {
         dice.between(1_000, self.env.swarm.faults.down_us.max(2_000))
     }
@@ -36,7 +36,7 @@ impl<C: Consensus> World<C> {
         let for_us = dice.between(1_000, longest);
         self.env.stats.fault(Fault::Pause);
         note!(self.env, Happening::Pause { node: node as u64 + 1, for_us });
-        self.nodes[node].paused_until = self.env.now + for_us;
+        self.nodes[node].still().paused_until = self.env.now + for_us;
     }
 
     pub(super) fn slow_node(&mut self, node: usize, dice: &mut Random) {
@@ -51,7 +51,8 @@ impl<C: Consensus> World<C> {
         let tick_us = self.env.swarm.tick_us;
         let stands_us = dice.between(tick_us / 2, 4 * tick_us);
         let until = self.env.now + stands_us;
-        self.nodes[node].paused_until = self.nodes[node].paused_until.max(until);
+        let still = self.nodes[node].still();
+        still.paused_until = still.paused_until.max(until);
         if left > 0 {
             let delay = stands_us + dice.below(tick_us);
             let deed = Deed::Stutter { node, left: left - 1, dice };
@@ -89,7 +90,7 @@ impl<C: Consensus> World<C> {
                 let for_us = dice.between(election_us / 4, 5 * election_us);
                 self.env.stats.fault(Fault::Freeze);
                 tell!(self.env, "the clock of node {} stands still for {for_us} us", node + 1);
-                self.nodes[node].frozen_until = self.env.now + for_us;
+                self.nodes[node].still().frozen_until = self.env.now + for_us;
             }
             _ => {
                 self.env.stats.fault(Fault::Skew);
