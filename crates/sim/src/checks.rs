@@ -1,7 +1,7 @@
 //! The observers of a run: ghost state that no node can see, fed as things happen, and the verdicts at its end.
 //!
 //! The properties themselves are in `quorate-checker`, one a file; here they are given their food. During the run:
-//! ElectionSafety, LeaderCompleteness, CommittedStable, StateHash, PromiseKept, OneValuePerBallot, ChosenStays, LeaseNotEarly
+//! ElectionSafety, LeaderCompleteness, CommittedStable, StateHash, PromiseKept, OneValuePerBallot, ChosenStays, ChosenFirst, LeaseNotEarly
 //! and every core's own invariants; of protocols whose logs are dense also LogMatching, Integrity, LocalPrimaryOrder and
 //! GlobalPrimaryOrder. At
 //! its end: EventHistory, Linearizability, RevisionOrder, Acknowledged, Replay and the six promises of a watch. The
@@ -29,8 +29,9 @@ use quorate_checker::state_hash::StateHash;
 use quorate_checker::watch::{self, Stream};
 use quorate_checker::{Violation, acknowledged, digest, linearizable, log_matching, replay, revision_order};
 use quorate_kv::{Command, LeaseId, Record};
-use quorate_protocol::{Ballot, Caps, Consensus, Entry, EntryKind, Recovered, WriteOp};
+use quorate_protocol::{Ballot, Caps, Consensus, Entry, EntryKind, Membership, Recovered, Seq, WriteOp};
 
+use crate::ghost::Ghost;
 use crate::swarm::FASTEST_PERMILLE;
 
 /// See the module's text.
@@ -62,6 +63,7 @@ struct Group {
     chosen: ChosenStays,
     orders: Orders,
     hashes: StateHash,
+    ghost: Ghost,
     events: Vec<Event>,
     applied: u64,
 }
@@ -80,6 +82,7 @@ impl Group {
             chosen: ChosenStays::default(),
             orders: Orders::default(),
             hashes: StateHash::default(),
+            ghost: Ghost::default(),
             events: Vec::new(),
             applied: 1,
         }
@@ -209,9 +212,14 @@ impl Checks {
         self.note(verdict);
     }
 
-    /// A node that has promised `ballot` learned that an entry is committed.
-    pub fn committed(&mut self, node: u64, ballot: Ballot, entry: &Entry) {
+    /// A node that has promised `ballot` and counts by `membership` learned that an entry is committed.
+    pub fn committed(&mut self, node: u64, ballot: Ballot, membership: &Membership, entry: &Entry) {
+        let under = (!self.sparse).then_some(entry.id.ballot);
         let (entry, ballot) = (seen(entry), self.ballot(ballot));
+        let ghost = &mut self.group(node).ghost;
+        if let Err(detail) = ghost.committed(entry.index, under, entry.digest, membership) {
+            self.fail("ChosenFirst", format!("node {node}: {detail}"));
+        }
         let id = (entry.round, entry.node);
         let group = self.group(node);
         let verdict = group
@@ -233,10 +241,17 @@ impl Checks {
     /// A node has found this on its disk.
     pub fn found(&mut self, node: u64, found: &Recovered) {
         self.promises.restarted(node, promise(found.promised, found.joined));
+        self.group(node).ghost.found(node, found, |entry| seen(entry).digest);
+    }
+
+    /// Everything that a node wrote up to this write is on its disk.
+    pub fn durable(&mut self, node: u64, upto: Seq) {
+        self.group(node).ghost.durable(node, upto);
     }
 
     /// A node that has promised `ballot` writes this to its log.
-    pub fn writes(&mut self, node: u64, ballot: Ballot, ops: &[WriteOp]) {
+    pub fn writes(&mut self, node: u64, ballot: Ballot, seq: Seq, ops: &[WriteOp]) {
+        self.group(node).ghost.written(node, seq, ops, |entry| seen(entry).digest);
         for op in ops {
             let entries = match op {
                 WriteOp::Meta { promised, joined } => {

@@ -240,7 +240,7 @@ impl<C: Consensus> Host<C> {
     fn carry(&mut self, output: Output<C::Message>, env: &mut Env) {
         match output {
             Output::Write { seq, ops } => {
-                env.checks.writes(self.id().0, self.replica.status().promised, &ops);
+                env.checks.writes(self.id().0, self.replica.status().promised, seq, &ops);
                 self.append(seq, &ops, env);
             }
             Output::Send { to, message, after } => {

@@ -233,6 +233,7 @@ impl<C: Consensus> Host<C> {
         let Some((seq, vouched)) = self.journal.flying.take().filter(|_| !self.dead) else { return };
         self.durable.vouched = vouched;
         self.journal.certain.durable(seq, &mut self.durable.kept);
+        env.checks.durable(self.id().0, seq);
         self.fragile = self.fragile.saturating_sub(1);
         if self.fragile == 0 {
             self.journal.trouble.witnessed();

@@ -18,7 +18,7 @@
 //! | nodes: what survives, what runs | `node`, `host`, `journal`, `kept`, `serve`, `images` |
 //! | trouble | `nemesis`, `deeds`, `disks` |
 //! | clients and watchers | `clients`, `watchers` |
-//! | verdicts | `checks`, `recovery`, and the crate `quorate-checker` |
+//! | verdicts | `checks`, `ghost`, `recovery`, and the crate `quorate-checker` |
 //! | bugs put in on purpose | `plant` |
 //! | what a run is told besides its seed | `plan`: `classes` of faults, `knobs`, `deeds` |
 //! | story and sums | `story`, `label`, `trace`, `record`, `picture`, `report` |
@@ -40,6 +40,7 @@ mod disks;
 mod env;
 mod explore;
 mod faults;
+mod ghost;
 mod ground;
 mod host;
 mod images;

@@ -139,19 +139,24 @@ impl Rehearsal<'_> {
     /// Flipped bits before the last frame, and in a copy of the superblock: one is always read around, and so are several, unless
     /// they hit, in a log of few frames, all that tells of the others.
     fn flip_bits(&self, copy: &MemoryDisk, dice: &mut Random) -> Result<&'static str, Wrong> {
-        let flips = dice.between(1, 7);
-        for _ in 0..flips {
+        let mut flipped = Vec::new();
+        for _ in 0..dice.between(1, 7) {
             if let Some((file, byte)) = self.place(copy, dice) {
-                copy.flip(&file, byte, dice.below(8) as u8);
+                let bit = dice.below(8) as u8;
+                copy.flip(&file, byte, bit);
+                flipped.push(format!("bit {bit} of byte {byte} of {file}"));
             }
         }
         let file = if dice.percent(50) { "superblock-a" } else { "superblock-b" };
         if dice.percent(20) {
-            copy.flip(file, dice.below(SECTOR), 0);
+            let byte = dice.below(SECTOR);
+            copy.flip(file, byte, 0);
+            flipped.push(format!("bit 0 of byte {byte} of {file}"));
         }
         match self.judge(copy)? {
-            Err(error) if !self.harmed && flips == 1 => {
-                Err(format!("flipped bits before the last frame: {error}"))
+            Err(error) if !self.harmed && flipped.len() == 1 => {
+                let (at, vouched) = (&flipped[0], self.vouched);
+                Err(format!("flipped {at}, of a log that is vouched for up to {vouched:?}: {error}"))
             }
             _ => Ok("bits"),
         }

@@ -74,9 +74,9 @@ impl<C: Consensus> Host<C> {
 
     /// Entries are committed; they are applied a little later.
     pub fn committed(&mut self, entries: Vec<Entry>, env: &mut Env) {
-        let promised = self.replica.status().promised;
+        let status = self.replica.status();
         for entry in &entries {
-            env.checks.committed(self.id().0, promised, entry);
+            env.checks.committed(self.id().0, status.promised, &status.membership, entry);
         }
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
             let (first, last) = (first.id.index.0, last.id.index.0);

@@ -26,7 +26,10 @@ const EDGES: [(&str, &[&str]); 21] = [
     ("golden", &["protocol"]),
     ("harness", &["protocol", "api", "checker", "wire"]),
     ("server", &["protocol", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "api"]),
-    ("sim", &["protocol", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "checker"]),
+    (
+        "sim",
+        &["protocol", "synod", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "checker"],
+    ),
     ("figures", &["protocol", "raft", "paxos", "zab"]),
     ("search", &["protocol", "raft", "paxos", "zab"]),
     ("quorate", &["api", "server", "sim", "figures", "search"]),
