@@ -48,6 +48,7 @@ pub mod events;
 pub mod global_primary_order;
 pub mod history;
 pub mod integrity;
+pub mod isolation;
 pub mod leader_completeness;
 pub mod linearizable;
 pub mod local_primary_order;
