@@ -85,33 +85,37 @@ fn plans(most: usize) -> impl Strategy<Value = Vec<Plan>> {
     prop::collection::vec(plan, 2..=most)
 }
 
+/// A transaction's operations, reads served from these states; and what it wrote, by key.
+fn carry_out(plan: &Plan, states: &[Store], lists: bool, value: &mut u64) -> (Vec<Op>, Store) {
+    let (mut ops, mut own) = (Vec::new(), Store::new());
+    for (kind, key, back) in &plan.ops {
+        let key = ["x", "y"][usize::from(*key)].to_string();
+        let then = &states[states.len() - 1 - usize::from(*back).min(states.len() - 1)];
+        let mut seen = then.get(&key).cloned().unwrap_or_default();
+        let mine = own.entry(key.clone()).or_default();
+        if *kind == 0 {
+            *value += 1;
+            mine.push(*value);
+            ops.push(if lists { append(&key, *value) } else { write(&key, *value) });
+        } else {
+            seen.extend(&*mine);
+            ops.push(match seen.last() {
+                _ if lists => list(&key, &seen),
+                Some(value) => read(&key, *value),
+                None => nothing(&key),
+            });
+        }
+    }
+    (ops, own)
+}
+
 /// Carries the plans out, on lists or on registers. `observed`: the last transaction reads all, and versions are told.
 fn history(plans: &[Plan], lists: bool, observed: bool) -> Vec<Transaction> {
     let mut states: Vec<Store> = vec![Store::new()];
     let (mut history, mut value) = (Vec::new(), 0);
     for (at, plan) in plans.iter().enumerate() {
         let mut now = states.last().unwrap().clone();
-        let mut own: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        let mut ops = Vec::new();
-        for (kind, key, back) in &plan.ops {
-            let key = ["x", "y"][usize::from(*key)].to_string();
-            let then = &states[states.len() - 1 - usize::from(*back).min(states.len() - 1)];
-            let mut seen = then.get(&key).cloned().unwrap_or_default();
-            let mine = own.entry(key.clone()).or_default();
-            if *kind == 0 {
-                value += 1;
-                mine.push(value);
-                ops.push(if lists { append(&key, value) } else { write(&key, value) });
-            } else {
-                seen.extend(&*mine);
-                let last = seen.last().copied();
-                ops.push(match last {
-                    _ if lists => list(&key, &seen),
-                    Some(value) => read(&key, value),
-                    None => nothing(&key),
-                });
-            }
-        }
+        let (mut ops, own) = carry_out(plan, &states, lists, &mut value);
         let status = match plan.fate {
             0 | 1 => Status::Aborted,
             2 | 3 => Status::Unknown,
