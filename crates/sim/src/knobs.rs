@@ -4,7 +4,7 @@
 //! shrinking turns them down. The list is complete: [`all_named`] does not compile while a field is missing.
 
 use crate::faults::{Choice, Faults};
-use crate::swarm::{Load, Pace, Room, Swarm};
+use crate::swarm::{Load, Pace, Ring, Room, Swarm};
 
 /// One number of a run's character.
 pub struct Knob {
@@ -146,6 +146,8 @@ pub static KNOBS: &[Knob] = &[
     knob!("load.watchers" in 0..=100: load.watchers),
     knob!("load.compact" in 0..=1: load.compact),
     knob!("load.leases" in 0..=1: load.leases),
+    knob!("ring.successors" in 0..=16: ring.successors),
+    knob!("ring.gentle" in 0..=1: ring.gentle),
     // A percentage, and one more: 0 for none.
     Knob {
         name: "lease_drift",
@@ -162,8 +164,9 @@ const fn all_named(swarm: &Swarm) {
     let Swarm {
         nodes: _, groups: _, chaos_us: _, tick_us: _, skew: _, catch_up: _, mixed: _, lease_drift: _, priorities: _,
         election_ticks: _, heartbeat_ticks: _, max_message_bytes: _, max_inflight: _, retain_entries: _,
-        checkpoint_every: _, segment_bytes: _, write_quorum: _, room, pace, faults, load,
+        checkpoint_every: _, segment_bytes: _, write_quorum: _, room, pace, faults, load, ring,
     } = swarm;
+    let Ring { successors: _, gentle: _ } = ring;
     let Room { uncommitted_bytes: _, proposals: _, reads: _, patience_tenths: _ } = room;
     let Pace {
         network_us: (_, _), tail_percent: _, tail_us: _, fifo: _, disk_us: (_, _), apply_us: _, piece_us: _,

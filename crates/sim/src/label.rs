@@ -3,6 +3,7 @@
 //! The world carries bytes and is generic over the protocol; only here are the bytes read back for people. A name is
 //! the paper's or etcd's. Nothing here is called unless somebody reads along.
 
+mod chord;
 mod paxos;
 mod raft;
 mod zab;
@@ -103,6 +104,7 @@ pub fn of_parcel(protocol: &str, bytes: &Bytes) -> Option<Label> {
                     "raft" => raft::read(body),
                     "paxos" => paxos::read(body),
                     "zab" => zab::read(body),
+                    "chord" => chord::read(body),
                     _ => None,
                 };
             }

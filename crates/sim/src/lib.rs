@@ -15,6 +15,7 @@
 //! | time, queue, dice | `env`, `world` |
 //! | what nodes of any kind have in common | `ground` |
 //! | links | `network` |
+//! | a world of its own: Chord | `chord` |
 //! | nodes: what survives, what runs | `node`, `host`, `journal`, `kept`, `serve`, `images` |
 //! | trouble | `nemesis`, `deeds`, `disks` |
 //! | clients and watchers | `clients`, `watchers` |
@@ -33,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod chord;
 mod classes;
 mod clients;
 mod deeds;
@@ -116,6 +118,9 @@ impl Options {
     /// The run's character.
     pub fn swarm(&self) -> Swarm {
         let mut swarm = Swarm::draw(Random::new(self.seed).fork(), self.nodes);
+        if self.protocol == Protocol::Chord {
+            chord::character::adapt(&mut swarm, Random::new(!self.seed), self.nodes);
+        }
         self.plan.apply(&mut swarm);
         if !self.protocol.has_flexible_quorums() {
             swarm.write_quorum = 0;

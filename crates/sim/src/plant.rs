@@ -16,6 +16,7 @@
 //! | Raft's rules | `raft` |
 //! | Paxos' rules | `paxos` |
 //! | Zab's rules | `zab` |
+//! | Chord's rules | `chord` |
 
 use std::cell::Cell;
 
@@ -73,6 +74,7 @@ fn with<T>(plant: Plant, run: impl FnOnce() -> T) -> T {
     done
 }
 
+mod chord;
 mod paxos;
 mod raft;
 mod store;
@@ -105,10 +107,11 @@ macro_rules! bugs {
     };
 }
 
-const ANY: &[Protocol] = &Protocol::ALL;
+const ANY: &[Protocol] = &Protocol::CONSENSUS;
 const RAFT: &[Protocol] = &[Protocol::Raft];
 const PAXOS: &[Protocol] = &[Protocol::Paxos];
 const ZAB: &[Protocol] = &[Protocol::Zab];
+const CHORD: &[Protocol] = &[Protocol::Chord];
 /// Those where what was promised is apart from what was accepted.
 const PROMISING: &[Protocol] = &[Protocol::Paxos, Protocol::Zab];
 
@@ -273,6 +276,22 @@ bugs! {
     CancelLost: "compaction-cancel-lost", ANY,
         "etcd API guarantees: a watch is reliable",
         "a watcher misses changes unawares";
+    /// A nearer successor is adopted on another's word.
+    UnheardPointer: "unheard-pointer", CHORD,
+        "Stoica and others 2001, fig. 7, stabilize; Zave 2017",
+        "a member without a live successor";
+    /// Who joins knows one successor and nobody else.
+    OriginalJoin: "original-join", CHORD,
+        "Stoica and others 2001, fig. 7, join; Zave 2017",
+        "a member without a live successor";
+    /// A lookup ends with the key's predecessor.
+    PredecessorOwns: "predecessor-owns", CHORD,
+        "a textbook's form of Stoica and others 2001, fig. 4",
+        "a lookup that names another node";
+    /// Keys that are handed over are forgotten without an answer.
+    KeysUnanswered: "keys-unanswered", CHORD,
+        "a host's mistake: docs/chord.md, keys follow",
+        "a key that nobody holds";
 }
 
 impl Plant {
@@ -308,6 +327,7 @@ pub fn run(options: &Options, sink: Option<Sink<'_>>) -> Report {
         Protocol::Raft => raft::run(options, sink),
         Protocol::Paxos => paxos::run(options, sink),
         Protocol::Zab => zab::run(options, sink),
+        Protocol::Chord => chord::run(options, sink),
     }
 }
 

@@ -10,11 +10,16 @@ pub enum Protocol {
     Paxos,
     /// Junqueira, Reed and Serafini 2011.
     Zab,
+    /// A ring: Stoica and others 2001, as corrected by Zave 2017.
+    Chord,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Protocol; 3] = [Protocol::Raft, Protocol::Paxos, Protocol::Zab];
+    pub const ALL: [Protocol; 4] = [Protocol::Raft, Protocol::Paxos, Protocol::Zab, Protocol::Chord];
+
+    /// Those of consensus.
+    pub const CONSENSUS: [Protocol; 3] = [Protocol::Raft, Protocol::Paxos, Protocol::Zab];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -22,6 +27,7 @@ impl Protocol {
             Protocol::Raft => "raft",
             Protocol::Paxos => "paxos",
             Protocol::Zab => "zab",
+            Protocol::Chord => "chord",
         }
     }
 

@@ -59,6 +59,17 @@ pub struct Swarm {
     pub faults: Faults,
     /// Load.
     pub load: Load,
+    /// What a ring of Chord is like; not drawn where there is none.
+    pub ring: Ring,
+}
+
+/// What a ring of Chord is like.
+#[derive(Clone, Debug, Default)]
+pub struct Ring {
+    /// The length of a successor list.
+    pub successors: usize,
+    /// Whether the run keeps to the assumptions of Zave's theorem.
+    pub gentle: bool,
 }
 
 /// How much may wait at a node before it refuses more, and how long it waits: in some runs so little that nodes are
@@ -213,6 +224,7 @@ impl Swarm {
             pace,
             faults: if calm { Faults::default() } else { faults },
             load,
+            ring: Ring::default(),
         };
         if random.percent(40) {
             swarm.write_quorum = random.between(1, 5) as u32;
@@ -223,6 +235,8 @@ impl Swarm {
         swarm
     }
 
+        self.ring.gentle
+    }
     /// The longest time a follower waits before it campaigns, were its clock right.
     pub fn election_us(&self) -> u64 {
         let slowest = if self.mixed { 3 } else { 2 };
@@ -288,7 +302,7 @@ impl Room {
 }
 
 impl Pace {
-    fn draw(random: &mut Random, timeout_us: u64) -> Self {
+    pub fn draw(random: &mut Random, timeout_us: u64) -> Self {
         let slowest = one_of(random, &[500, 2_000, 10_000, timeout_us / 4, timeout_us / 2]);
         let tail_percent = if random.percent(50) { random.between(1, 15) } else { 0 };
         Pace {
