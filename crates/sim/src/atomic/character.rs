@@ -16,8 +16,8 @@ impl Swarm {
     /// Make it one of atomic commit; `sites` overrides their number.
     pub fn with_sites(mut self, random: &mut Random, kind: Sites, sites: Option<usize>) -> Self {
         let drawn = match kind {
-            Sites::Processes if random.percent(70) => random.between(3, 8),
-            Sites::Processes if random.percent(70) => random.between(8, 21),
+            Sites::Processes if random.percent(80) => random.between(3, 8),
+            Sites::Processes if random.percent(75) => random.between(8, 21),
             Sites::Processes => random.between(21, 51),
             Sites::Groups(_) => random.between(2, MOST_GROUPS + 1),
         };
@@ -25,11 +25,13 @@ impl Swarm {
         self.nodes = self.groups * kind.members();
         let ticks = u64::from(self.election_ticks);
         self.commit = Commit {
-            vote_ticks: ticks * one_of(random, &[2, 4, 8]),
-            retry_ticks: (ticks / one_of(random, &[1, 2, 4])).max(1),
-            doubt_ticks: (ticks / one_of(random, &[2, 4])).max(1),
-            close_ticks: one_of(random, &[0, 2, ticks]),
+            vote_ticks: ticks * one_of(random, &[1, 2]),
+            retry_ticks: (ticks / one_of(random, &[2, 4])).max(1),
+            doubt_ticks: (ticks / one_of(random, &[4, 8])).max(1),
+            close_ticks: one_of(random, &[0, ticks, 4 * ticks]),
         };
+        // What a site keeps goes into each checkpoint as a whole.
+        self.checkpoint_every = self.checkpoint_every.max(10);
         self.load.participants = random.between(2, self.groups.max(2) as u64 + 1) as usize;
         (self.load.watchers, self.load.compact, self.load.leases) = (0, false, false);
         self.lease_drift = None;
