@@ -8,7 +8,7 @@ use common::storm::{Tally, Weather, storm};
 use quorate_commit::{Paper, Protocol, Termination};
 
 /// Storms of each kind.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 fn storms(weather: Weather) {
     let mut all = Tally::default();
@@ -40,4 +40,13 @@ fn processes_in_three_phases() {
 #[test]
 fn groups_in_three_phases() {
     storms(Weather::all(3, Protocol::ThreePhase(Termination::Quorum)));
+}
+
+/// Where silence does mean death, and nothing is lost, Skeen's termination and the classical time-outs are right.
+#[test]
+fn all_of_three_phases_where_only_sites_fail() {
+    for termination in [Termination::Classical, Termination::Skeen] {
+        let all = Weather::all(1, Protocol::ThreePhase(termination));
+        storms(Weather { partitions: false, losses: false, prompt: true, ..all });
+    }
 }

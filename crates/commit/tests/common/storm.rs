@@ -21,6 +21,10 @@ pub struct Weather {
     pub failures: bool,
     /// Messages are lost, repeated and reordered.
     pub losses: bool,
+    /// Nothing is slow: all that is under way arrives before time passes.
+    pub prompt: bool,
+    /// The observer looks only at what comes of a bug.
+    pub blind: bool,
     pub steps: usize,
 }
 
@@ -28,7 +32,8 @@ impl Weather {
     /// Everything, at once.
     pub fn all(replicas: usize, protocol: Protocol) -> Self {
         let (partitions, failures, losses) = (true, true, true);
-        Weather { sites: 4, replicas, protocol, partitions, failures, losses, steps: 1_500 }
+        let (prompt, blind) = (false, false);
+        Weather { sites: 4, replicas, protocol, partitions, failures, losses, prompt, blind, steps: 1_500 }
     }
 }
 
@@ -59,6 +64,7 @@ pub fn storm<R: Rules>(seed: u64, weather: Weather) -> Result<Tally, String> {
         epoch: 1,
         reads: Vec::new(),
     };
+    storm.world.ghost.blind = weather.blind;
     for step in 0..weather.steps {
         storm.step().map_err(|what| format!("step {step}: {what}"))?;
         storm.world.lines.clear();
@@ -75,7 +81,12 @@ impl<R: Rules> Storm<R> {
             5 => self.read(),
             6..50 => self.message(losses),
             50..88 => self.record(),
-            88..95 => self.world.tick(),
+            88..95 => {
+                if self.weather.prompt {
+                    self.world.stabilize()?;
+                }
+                self.world.tick()
+            }
             95 if partitions => {
                 self.cut();
                 Ok(())
