@@ -116,7 +116,8 @@ impl Env {
         };
         let (groups, each) = (swarm.groups, swarm.nodes / swarm.groups);
         let clock_us = (!swarm.faults.weights.break_clocks()).then_some(swarm.tick_us);
-        let atomic = Ledger::new(swarm.doubt_us(), swarm.is_faultless());
+        let three_phases = options.protocol == Protocol::ThreePhase;
+        let atomic = Ledger::new(swarm.doubt_us(three_phases), swarm.is_faultless());
         Env {
             now: 0,
             network: Network::default(),
@@ -128,7 +129,7 @@ impl Env {
             slow_disks: BTreeMap::new(),
             swarm,
             plant: options.plant,
-            three_phases: options.protocol == Protocol::ThreePhase,
+            three_phases,
             atomic,
             checks: Checks::new(caps, groups, clock_us),
             trace,

@@ -60,8 +60,14 @@ impl Swarm {
         fails + crashes + self.pace.tail_percent == 0 && slowest_us < self.commit.vote_ticks * self.tick_us
     }
 
-    /// For how long a site may be in doubt once all is healed: two election timeouts.
-    pub fn doubt_us(&self) -> u64 {
-        2 * self.election_us()
+    /// For how long a site may be in doubt once all is healed: two election timeouts. In three phases a participant waits at
+    /// least as long as the coordinator may take, and each for those before it, before it tries to end a transaction by
+    /// itself; that time comes on top.
+    pub fn doubt_us(&self, three_phases: bool) -> u64 {
+        let Commit { vote_ticks, retry_ticks, doubt_ticks, .. } = self.commit;
+        let patience = vote_ticks + doubt_ticks + self.groups as u64 * retry_ticks;
+        // On the slowest clock.
+        let patience_us = patience * self.tick_us * 115 / 100;
+        2 * self.election_us() + if three_phases { patience_us } else { 0 }
     }
 }
