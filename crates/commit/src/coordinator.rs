@@ -324,7 +324,9 @@ impl<S: Resource, R: Rules> Site<S, R> {
         }
         for (txn, late, local, stage, protocol) in due {
             match (stage, late) {
-                (Stage::PreCommitting, true) if protocol != Protocol::ThreePhase(Termination::Quorum) => {
+                (Stage::PreCommitting, true)
+                    if protocol != Protocol::ThreePhase(Termination::Quorum) || !R::third_round_commits() =>
+                {
                     self.decide_ready(txn, effects);
                 }
                 (Stage::PreCommitting, _) => self.pre_commit(txn, effects),

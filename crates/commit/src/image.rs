@@ -100,13 +100,14 @@ impl Encode for Finished {
         self.decision.encode(out);
         self.reason.encode(out);
         out.bytes(&self.result);
+        out.bool(self.held);
     }
 }
 
 impl Decode for Finished {
     fn decode(input: &mut Reader) -> Result<Self, Malformed> {
         let (decision, reason) = (Decision::decode(input)?, Reason::decode(input)?);
-        Ok(Finished { decision, reason, result: input.bytes()? })
+        Ok(Finished { decision, reason, result: input.bytes()?, held: input.bool()? })
     }
 }
 

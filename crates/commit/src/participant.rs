@@ -89,6 +89,8 @@ impl<S: Resource, R: Rules> Site<S, R> {
         };
         if refused {
             self.say_vote(txn, effects);
+        } else if finished.held {
+            send(effects, txn.coordinator, txn, Body::Decision(finished.decision));
         } else if finished.decision != Decision::Abort {
             send(effects, txn.coordinator, txn, Body::Ack { result: finished.result.clone() });
         }
@@ -116,8 +118,10 @@ impl<S: Resource, R: Rules> Site<S, R> {
 
     /// The coordinator is at it: then the peers need not be asked.
     pub(crate) fn told_to_wait(&mut self, from: SiteId, txn: TxnId) {
+        let two = self.state.prepared.get(&txn).is_some_and(|found| found.protocol == Protocol::TwoPhase);
         if let Some(doubt) = self.driver.doubts.get_mut(&txn)
             && from == txn.coordinator
+            && two
         {
             (doubt.asked, doubt.at) = (0, self.ticks + self.config.doubt_ticks);
         }
@@ -133,7 +137,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
             let (protocol, peers) = (prepared.protocol, prepared.participants.clone());
             match protocol {
                 Protocol::TwoPhase if !R::asks_when_in_doubt() => {
-                    self.propose(Record::Resolve { txn, decision: Decision::Abort }, effects);
+                    self.propose(Record::Resolve { txn, decision: Decision::Abort, known: false }, effects);
                 }
                 Protocol::TwoPhase => self.ask(txn, &peers, effects),
                 Protocol::ThreePhase(termination) => self.terminate(txn, termination, &peers, effects),
@@ -174,7 +178,8 @@ impl<S: Resource, R: Rules> Site<S, R> {
             self.learn(from, txn, decision, effects);
         }
         if self.state.prepared.contains_key(&txn) {
-            self.propose(Record::Resolve { txn, decision }, effects);
+            let known = from == txn.coordinator;
+            self.propose(Record::Resolve { txn, decision, known }, effects);
         } else if from == txn.coordinator {
             self.told_again(txn, decision, effects);
         }
@@ -185,17 +190,22 @@ impl<S: Resource, R: Rules> Site<S, R> {
         let known = self.state.finished.get(&txn);
         match (decision, known) {
             (Decision::Commit { .. }, Some(finished)) if finished.decision != Decision::Abort => {
-                let result = finished.result.clone();
+                let (result, held) = (finished.result.clone(), finished.held);
                 send(effects, txn.coordinator, txn, Body::Ack { result });
+                if held && txn.coordinator != self.config.own {
+                    self.propose(Record::Forget { txn }, effects);
+                }
             }
             (Decision::Commit { .. }, None) if self.state.is_stale::<R>(txn) => {
                 send(effects, txn.coordinator, txn, Body::Ack { result: nothing() });
             }
             (Decision::Abort, None) if !self.state.is_stale::<R>(txn) && !self.is_full() => {
                 self.leave_queue_of_waiting(txn);
-                self.propose(Record::Resolve { txn, decision }, effects);
+                self.propose(Record::Resolve { txn, decision, known: true }, effects);
             }
-            _ if !R::decision_is_final() => self.propose(Record::Resolve { txn, decision }, effects),
+            _ if !R::decision_is_final() => {
+                self.propose(Record::Resolve { txn, decision, known: true }, effects)
+            }
             _ => {}
         }
     }

@@ -118,6 +118,8 @@ pub enum Record {
         txn: TxnId,
         /// The decision.
         decision: Decision,
+        /// From the coordinator, which so knows it too.
+        known: bool,
     },
     /// The coordinator of three phases has all votes, and will not abort of its own will.
     Ready {
@@ -147,7 +149,8 @@ pub enum Record {
         /// What they read.
         answers: Vec<(SiteId, Bytes)>,
     },
-    /// All participants know that it is committed: they need not be told any more.
+    /// All participants know that it is committed, or, at one of them, the coordinator knows: below the floor it may be
+    /// forgotten.
     Forget {
         /// The transaction.
         txn: TxnId,
@@ -227,7 +230,10 @@ impl Encode for Record {
                 ballot.encode(out);
                 decision.encode(out);
             }
-            Record::Resolve { decision, .. } => decision.encode(out),
+            Record::Resolve { decision, known, .. } => {
+                decision.encode(out);
+                out.bool(*known);
+            }
             Record::Ready { protocol, decision, participants, answers, .. } => {
                 protocol.encode(out);
                 decision.encode(out);
@@ -274,7 +280,7 @@ impl Decode for Record {
             2 => Record::Refuse { txn, reason: Reason::decode(input)? },
             3 => Record::Promise { txn, ballot: Ballot::decode(input)? },
             4 => Record::Accept { txn, ballot: Ballot::decode(input)?, decision: Decision::decode(input)? },
-            5 => Record::Resolve { txn, decision: Decision::decode(input)? },
+            5 => Record::Resolve { txn, decision: Decision::decode(input)?, known: input.bool()? },
             6 => Record::Ready {
                 txn,
                 protocol: Protocol::decode(input)?,

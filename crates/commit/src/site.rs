@@ -323,7 +323,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
     /// # Errors
     /// If one is broken: a bug, fatal for the replica.
     pub fn check(&self) -> Result<(), Violation> {
-        self.state.check::<R>()?;
+        self.state.check()?;
         self.check_waiting()
     }
 }

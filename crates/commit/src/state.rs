@@ -56,6 +56,9 @@ pub struct Finished {
     pub reason: Reason,
     /// What the resource answered.
     pub result: Bytes,
+    /// Committed in three phases, by the participants among themselves perhaps: not to be forgotten before the coordinator
+    /// has said that it knows.
+    pub held: bool,
 }
 
 /// A coordinator of three phases that has all votes.
@@ -177,14 +180,16 @@ impl<S: Resource> State<S> {
             Record::Refuse { txn, reason } => {
                 if self.is_unvoted(txn) && !self.is_stale::<R>(txn) {
                     let (decision, result) = (Decision::Abort, Bytes::new());
-                    self.finished.insert(txn, Finished { decision, reason, result });
+                    self.finished.insert(txn, Finished { decision, reason, result, held: false });
                     return Change::Resolved(txn, Some((Decision::Abort, Bytes::new())));
                 }
                 Change::Voted(txn)
             }
             Record::Promise { txn, ballot } => self.promise::<R>(txn, ballot),
             Record::Accept { txn, ballot, decision } => self.accept::<R>(txn, ballot, decision),
-            Record::Resolve { txn, decision } => Change::Resolved(txn, self.resolve::<R>(txn, decision)),
+            Record::Resolve { txn, decision, known } => {
+                Change::Resolved(txn, self.resolve::<R>(txn, decision, known))
+            }
             Record::Ready { txn, protocol, decision, participants, answers } => {
                 if self.verdicts.contains_key(&txn) || self.ready.contains_key(&txn) {
                     return Change::Decided(txn, None);
@@ -200,7 +205,10 @@ impl<S: Resource> State<S> {
             }
             Record::Forget { txn } => {
                 self.open.remove(&txn);
-                self.sweep::<R>();
+                if let Some(finished) = self.finished.get_mut(&txn) {
+                    finished.held = false;
+                }
+                self.sweep();
                 Change::Forgot(txn)
             }
             Record::Local { txn, work, ts, .. } => self.local::<R>(txn, work, ts),
@@ -211,16 +219,16 @@ impl<S: Resource> State<S> {
             }
             Record::Floor { epoch } => {
                 self.floor = self.floor.max(epoch);
-                self.sweep::<R>();
+                self.sweep();
                 Change::Moved
             }
         }
     }
 
     /// Forget what is below the floor and over.
-    fn sweep<R: Rules>(&mut self) {
+    fn sweep(&mut self) {
         let (floor, open) = (self.floor, &self.open);
-        self.finished.retain(|txn, _| txn.epoch >= floor);
+        self.finished.retain(|txn, finished| txn.epoch >= floor || finished.held);
         self.verdicts.retain(|txn, _| txn.epoch >= floor || open.contains(txn));
     }
 
@@ -272,7 +280,12 @@ impl<S: Resource> State<S> {
     }
 
     /// A participant learns the decision; the answer is what was made of it, if this is news.
-    fn resolve<R: Rules>(&mut self, txn: TxnId, decision: Decision) -> Option<(Decision, Bytes)> {
+    fn resolve<R: Rules>(
+        &mut self,
+        txn: TxnId,
+        decision: Decision,
+        known: bool,
+    ) -> Option<(Decision, Bytes)> {
         if let Some(finished) = self.finished.get_mut(&txn) {
             if !R::decision_is_final() {
                 finished.decision = decision;
@@ -280,6 +293,8 @@ impl<S: Resource> State<S> {
             return None;
         }
         let prepared = self.prepared.remove(&txn);
+        let three = prepared.as_ref().is_some_and(|prepared| prepared.protocol != Protocol::TwoPhase);
+        let held = three && !known && decision != Decision::Abort;
         let result = match (decision, prepared) {
             (Decision::Commit { ts, first }, Some(prepared)) => {
                 self.high = self.high.max(ts);
@@ -290,9 +305,9 @@ impl<S: Resource> State<S> {
             (Decision::Abort, _) => Bytes::new(),
         };
         self.locks.release(txn);
-        if txn.epoch >= self.floor {
+        if held || txn.epoch >= self.floor {
             let reason = Reason::Decided;
-            self.finished.insert(txn, Finished { decision, reason, result: result.clone() });
+            self.finished.insert(txn, Finished { decision, reason, result: result.clone(), held });
         }
         Some((decision, result))
     }
@@ -304,7 +319,8 @@ impl<S: Resource> State<S> {
         if decided || (abort && !learnt && R::third_round_commits() && self.ready.contains_key(&txn)) {
             return Change::Decided(txn, None);
         }
-        if self.ready.remove(&txn).is_none() && self.is_stale::<R>(txn) {
+        let ready = self.ready.remove(&txn).is_some();
+        if (abort || !ready) && self.is_stale::<R>(txn) {
             return Change::Stale(txn);
         }
         if !abort {
@@ -330,14 +346,14 @@ impl<S: Resource> State<S> {
         let Decision::Commit { ts, first } = decision else { return Change::Moved };
         let result = self.resource.commit(txn, ts, &work.payload, first);
         let reason = Reason::Decided;
-        self.finished.insert(txn, Finished { decision, reason, result: result.clone() });
+        self.finished.insert(txn, Finished { decision, reason, result: result.clone(), held: false });
         let answers = Vec::from([(txn.coordinator, evaluation.answer)]);
         self.verdicts.insert(txn, Verdict { decision, reason, participants: Vec::new(), answers });
         Change::Decided(txn, Some((decision, result)))
     }
 
     /// Its invariants.
-    pub(crate) fn check<R: Rules>(&self) -> Result<(), Violation> {
+    pub(crate) fn check(&self) -> Result<(), Violation> {
         let all = |holds: bool, broken| if holds { Ok(()) } else { Err(Violation(broken)) };
         all(self.locks.holders().eq(self.prepared.keys().copied()), "who prepared holds locks, nobody else")?;
         for (txn, prepared) in &self.prepared {
@@ -357,7 +373,8 @@ impl<S: Resource> State<S> {
         let commits = |txn| self.verdicts.get(txn).is_some_and(|verdict| verdict.decision != Decision::Abort);
         all(self.open.iter().all(commits), "only what is committed must be told until it is known")?;
         let old = |txn: &TxnId| txn.epoch < self.floor;
-        all(!self.finished.keys().any(old), "nothing finished is below the floor")?;
+        let forgotten = !self.finished.iter().any(|(txn, finished)| old(txn) && !finished.held);
+        all(forgotten, "nothing finished is below the floor, but for what the coordinator may not know")?;
         all(
             !self.verdicts.keys().any(|txn| old(txn) && !self.open.contains(txn)),
             "nothing told is below the floor",

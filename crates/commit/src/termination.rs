@@ -53,7 +53,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
         match termination {
             Termination::Classical if doubt.steady => {
                 let decision = accepted.map_or(Decision::Abort, |(_, decision)| decision);
-                self.propose(Record::Resolve { txn, decision }, effects);
+                self.propose(Record::Resolve { txn, decision, known: false }, effects);
             }
             Termination::Classical => self.ask(txn, peers, effects),
             Termination::Skeen if doubt.attempt.as_ref().is_some_and(|attempt| attempt.goal.is_none()) => {
@@ -81,6 +81,8 @@ impl<S: Resource, R: Rules> Site<S, R> {
         }
         doubt.attempt = Some(Attempt { ballot, told, goal: None, acks: BTreeSet::new() });
         peers.iter().for_each(|to| send(effects, *to, txn, Body::Query { ballot }));
+        // The coordinator may know, or make sure that it never was ready.
+        send(effects, txn.coordinator, txn, Body::Enquiry);
     }
 
     /// Somebody leads an attempt, and asks this site to join.
@@ -100,6 +102,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
         // Another is at it: give it time.
         let wait = self.ticks + 2 * self.config.retry_ticks;
         if from != self.config.own
+            && ballot > prepared.promised
             && let Some(doubt) = self.driver.doubts.get_mut(&txn)
         {
             doubt.at = doubt.at.max(wait);
@@ -151,20 +154,27 @@ impl<S: Resource, R: Rules> Site<S, R> {
         if let Some(finished) = self.state.finished.get(&txn) {
             return send(effects, from, txn, Body::Decision(finished.decision));
         }
-        let Some(prepared) = self.state.prepared.get(&txn) else { return };
+        let Some(prepared) = self.state.prepared.get(&txn) else {
+            // It voted, or nobody would ask. A commit it would remember until the coordinator knows of it.
+            if self.state.is_stale::<R>(txn) && from == txn.coordinator {
+                send(effects, from, txn, Body::Decision(Decision::Abort));
+            }
+            return;
+        };
         let leads = if ballot.round == 0 { from == txn.coordinator } else { from == ballot.site };
         if !leads || prepared.protocol == Protocol::TwoPhase {
             return;
         }
-        let wait = self.ticks + self.patience(prepared.protocol, &prepared.participants);
-        if let Some(doubt) = self.driver.doubts.get_mut(&txn)
-            && from != self.config.own
-        {
-            doubt.at = doubt.at.max(wait);
-        }
         if prepared.accepted == Some((ballot, decision)) {
             send(effects, from, txn, Body::PreAck { ballot });
         } else if ballot >= prepared.promised || !R::joins_later_attempts_only() {
+            // Only what is news gives the leader more time: one that repeats itself may not hear the answers.
+            let wait = self.ticks + self.patience(prepared.protocol, &prepared.participants);
+            if let Some(doubt) = self.driver.doubts.get_mut(&txn)
+                && from != self.config.own
+            {
+                doubt.at = doubt.at.max(wait);
+            }
             self.propose(Record::Accept { txn, ballot, decision }, effects);
         }
     }

@@ -61,6 +61,8 @@ pub struct Swarm {
     pub load: Load,
     /// What a ring of Chord is like; not drawn where there is none.
     pub ring: Ring,
+    /// How patient sites of atomic commit are; all 0 where there are none.
+    pub commit: Commit,
 }
 
 /// What a ring of Chord is like.
@@ -70,6 +72,19 @@ pub struct Ring {
     pub successors: usize,
     /// Whether the run keeps to the assumptions of Zave's theorem.
     pub gentle: bool,
+}
+
+/// How long sites of atomic commit wait: see `quorate_commit::Config`. In ticks.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// For votes.
+    pub vote_ticks: u64,
+    /// Until something is sent or proposed again.
+    pub retry_ticks: u64,
+    /// For the decision.
+    pub doubt_ticks: u64,
+    /// Until time is closed again.
+    pub close_ticks: u64,
 }
 
 /// How much may wait at a node before it refuses more, and how long it waits: in some runs so little that nodes are
@@ -124,6 +139,8 @@ pub struct Load {
     pub compact: bool,
     /// Whether leases are granted.
     pub leases: bool,
+    /// Sites that one transaction reads or writes at, mostly at most.
+    pub participants: usize,
 }
 
 /// On with a probability of `percent`, then between 1 and `most`, squared towards the low end.
@@ -224,6 +241,7 @@ impl Swarm {
             pace,
             faults: if calm { Faults::default() } else { faults },
             load,
+            commit: Commit::default(),
             ring: Ring::default(),
         };
         if random.percent(40) {
@@ -235,8 +253,6 @@ impl Swarm {
         swarm
     }
 
-        self.ring.gentle
-    }
     /// The longest time a follower waits before it campaigns, were its clock right.
     pub fn election_us(&self) -> u64 {
         let slowest = if self.mixed { 3 } else { 2 };
@@ -341,6 +357,7 @@ impl Load {
             watchers: random.below(5) as usize,
             compact: random.percent(40),
             leases: random.percent(25),
+            participants: 0,
         }
     }
 }

@@ -27,7 +27,7 @@ const EDGES: [(&str, &[&str]); 22] = [
     ("golden", &["protocol"]),
     ("harness", &["protocol", "api", "checker", "wire"]),
     ("server", &["protocol", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "api"]),
-    ("sim", &["protocol", "raft", "paxos", "zab", "chord", "kv", "replica", "wal", "storage", "wire", "checker"]),
+    ("sim", &["protocol", "raft", "paxos", "zab", "commit", "chord", "kv", "replica", "wal", "storage", "wire", "checker"]),
     ("figures", &["protocol", "raft", "paxos", "zab"]),
     ("search", &["protocol", "raft", "paxos", "zab"]),
     ("quorate", &["api", "server", "sim", "figures", "search"]),

@@ -3,6 +3,7 @@
 pub mod ghost;
 pub mod show;
 pub mod store;
+pub mod storm;
 pub mod world;
 
 use quorate_commit::{Config, SiteId};

@@ -36,7 +36,7 @@ pub fn record(record: &Record) -> String {
         Record::Refuse { txn, reason } => format!("Refuse {txn} {reason:?}"),
         Record::Promise { txn, ballot } => format!("Promise {txn} {ballot}"),
         Record::Accept { txn, ballot, decision: goal } => format!("Accept {txn} {ballot} {}", decision(goal)),
-        Record::Resolve { txn, decision: told } => format!("Resolve {txn} {}", decision(told)),
+        Record::Resolve { txn, decision: told, .. } => format!("Resolve {txn} {}", decision(told)),
         Record::Ready { txn, decision: goal, .. } => format!("Ready {txn} {}", decision(goal)),
         Record::Decide { txn, decision: told @ Decision::Commit { .. }, .. } => {
             format!("Decide {txn} {}", decision(told))
