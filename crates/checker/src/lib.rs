@@ -24,6 +24,13 @@
 //! | Integrity | [`integrity`] | proposals, commits | Junqueira, Reed and Serafini 2011, §III |
 //! | LocalPrimaryOrder | [`local_primary_order`] | proposals, commits | the same |
 //! | GlobalPrimaryOrder | [`global_primary_order`] | commits | the same |
+//! | Serializable … StrictSerializable | [`isolation`] | transactions on lists and registers | Adya 1999; Kingsbury and Alvaro 2020 |
+//! | Bank | [`isolation::bank`] | reads of all accounts | Kingsbury's Jepsen tests |
+//! | NoFracturedRead | [`isolation::fractured`] | transactions on registers | Bailis and others 2014, §3.1 |
+//! | NoLongFork | [`isolation::long_fork`] | transactions on registers | Sovran and others 2011, §3 |
+//! | AC1 … AC5 | [`atomic_commit`] | votes, decisions, failures, repairs | Bernstein, Hadzilacos and Goodman 1987, §7.3 |
+//! | NoOrphanLock, OneRevision, ToldIsDurable | [`atomic_commit`] | locks, revisions, answers | this house |
+//! | ChordRing | [`chord_ring`] | nodes of a ring | Zave 2017 |
 //!
 //! Zab's other properties are here under other names: PrefixConsistency is LogMatching; PrimaryIntegrity is
 //! LeaderCompleteness; Agreement and Total Order are CommittedStable together with the order in which a replica hands out what is
@@ -41,6 +48,8 @@
 extern crate alloc;
 
 pub mod acknowledged;
+pub mod atomic_commit;
+pub mod chord_ring;
 pub mod chosen;
 pub mod committed;
 pub mod election;
@@ -48,6 +57,7 @@ pub mod events;
 pub mod global_primary_order;
 pub mod history;
 pub mod integrity;
+pub mod isolation;
 pub mod leader_completeness;
 pub mod linearizable;
 pub mod local_primary_order;

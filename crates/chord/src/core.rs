@@ -191,7 +191,7 @@ impl<R: Rules> Chord<R> {
     fn receive(&mut self, from: NodeId, message: Message, effects: &mut Effects) {
         let member = self.phase == Phase::Member;
         match message {
-            Message::Query { token } => send(effects, from, self.answer(token)),
+            Message::Query { token } => send(effects, from, self.answer(from, token)),
             Message::State { token, own, predecessor, successors } => {
                 self.answered(from, token, own, predecessor, successors, effects);
             }
@@ -206,7 +206,7 @@ impl<R: Rules> Chord<R> {
                 self.owner_told(token, own, &successors, effects);
             }
             Message::Closer { token, peers } => self.closer_told(from, token, peers, effects),
-            Message::Route { token, asker, key, hops } if member => {
+            Message::Route { token, to, asker, key, hops } if member && to == self.config.own.id => {
                 self.route(token, asker, key, hops, effects);
             }
             Message::Routed { token, owner, hops } => self.routed(token, owner, hops, effects),
@@ -216,8 +216,10 @@ impl<R: Rules> Chord<R> {
     }
 
     /// What a node's pointers are, to who asks.
-    fn answer(&self, token: Token) -> Message {
-        if self.phase != Phase::Member {
+    ///
+    /// Who hears its own question has taken an earlier life of itself for another: that one is gone.
+    fn answer(&self, from: NodeId, token: Token) -> Message {
+        if self.phase != Phase::Member || from == self.config.own.node {
             return Message::Absent { token };
         }
         if self.exchange.is_some() {

@@ -123,7 +123,7 @@ impl<R: Rules> Chord<R> {
                         lookup.deadline = self.now + self.patience();
                         self.lookups.insert(token, lookup);
                         let asker = self.config.own;
-                        send(effects, best.node, Message::Route { token, asker, key, hops: 1 });
+                        send(effects, best.node, Message::Route { token, to: best.id, asker, key, hops: 1 });
                     }
                     _ => {
                         lookup.consider(peers);
@@ -272,7 +272,7 @@ impl<R: Rules> Chord<R> {
             Next::Closer(peers) => {
                 if let Some(best) = peers.first() {
                     let hops = hops.saturating_add(1);
-                    send(effects, best.node, Message::Route { token, asker, key, hops });
+                    send(effects, best.node, Message::Route { token, to: best.id, asker, key, hops });
                 }
             }
         }

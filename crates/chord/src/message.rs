@@ -78,6 +78,9 @@ pub enum Message {
     Route {
         /// The asker's question.
         token: Token,
+        /// Whom it is for: if another lives at the address by now, it goes no further. Otherwise a question could be passed
+        /// back, and on and on.
+        to: Id,
         /// The asker.
         asker: Peer,
         /// The key.
@@ -133,8 +136,9 @@ impl Encode for Message {
                 tagged(out, 8, *token);
                 out.list(peers);
             }
-            Message::Route { token, asker, key, hops } => {
+            Message::Route { token, to, asker, key, hops } => {
                 tagged(out, 9, *token);
+                out.u64(to.0);
                 asker.encode(out);
                 out.u64(key.0);
                 out.u32(*hops);
@@ -182,8 +186,8 @@ impl Decode for Message {
             7 => Message::Owner { token, own: Peer::decode(input)?, successors: peers(input)? },
             8 => Message::Closer { token, peers: peers(input)? },
             9 => {
-                let (asker, key) = (Peer::decode(input)?, Id(input.u64()?));
-                Message::Route { token, asker, key, hops: input.u32()? }
+                let (to, asker, key) = (Id(input.u64()?), Peer::decode(input)?, Id(input.u64()?));
+                Message::Route { token, to, asker, key, hops: input.u32()? }
             }
             10 => Message::Routed { token, owner: Peer::decode(input)?, hops: input.u32()? },
             _ => return Err(Malformed("chord message")),

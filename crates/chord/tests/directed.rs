@@ -204,6 +204,23 @@ fn lookups_are_refused_and_fall_back() {
     assert_eq!(effects.last(), Some(&failed(2, Refusal::NoAnswer)));
 }
 
+/// Found by the seeded world, seeds 8 and 12: a node that came back with another identifier asked itself for the pointers of
+/// its former life, which was busy for ever, and passed a question on to it for ever.
+#[test]
+fn a_former_life_at_the_own_address_is_gone() {
+    let former = Peer { id: Id(30), node: NodeId(20) };
+    let config = Config { stabilise_ticks: 0, finger_ticks: 0, ..Config::new(peer(20), 3) };
+    let mut node: Chord<Corrected> = Chord::among(config, &[peer(10), peer(20), former, peer(40)], 1);
+    step(&mut node, Event::Stabilise);
+    let token = asking(&node);
+    assert_eq!(hear(&mut node, 20, Message::Query { token }), [sent(20, Message::Absent { token })]);
+    hear(&mut node, 20, Message::Absent { token });
+    assert_eq!(node.view().successors, [40, 10].map(peer));
+    let route = |to| Message::Route { token, to: Id(to), asker: peer(10), key: Id(35), hops: 1 };
+    assert!(hear(&mut node, 10, route(30)).is_empty(), "it is for the former life");
+    assert_eq!(hear(&mut node, 10, route(20)).len(), 1);
+}
+
 #[test]
 fn leaving_tells_the_neighbours_and_gives_the_keys_away() {
     let mut node = twenty();
@@ -282,6 +299,7 @@ fn message() -> impl Strategy<Value = Message> {
         (token(), peers()).prop_map(|(token, peers)| Message::Closer { token, peers }),
         (token(), place(), any::<u64>(), any::<u32>()).prop_map(|(token, asker, key, hops)| Message::Route {
             token,
+            to: asker.id,
             asker,
             key: Id(key),
             hops

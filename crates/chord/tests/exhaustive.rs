@@ -13,7 +13,8 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 
 use common::variants::{OriginalJoin, Unheard};
-use common::{peer, skips, wrong};
+use common::{peer, wrong};
+use quorate_checker::chord_ring::{self, Node};
 use quorate_chord::{Chord, Config, Corrected, Effect, Event, Message, Phase, Rules, Token, View};
 use quorate_protocol::NodeId;
 use quorate_search::{Bounds, Outcome, System, search};
@@ -223,16 +224,9 @@ impl<R: Rules + Clone + Debug> Rings<R> {
             next.nodes[at] = 0;
             self.tidy(&mut next);
         }
-        let views = self.views(&next);
-        let members: Vec<&View> = views.iter().filter(|view| view.phase == Phase::Member).collect();
-        let live = |view: &&View| {
-            view.alone || view.successors.iter().any(|peer| members.iter().any(|other| other.own == *peer))
-        };
-        if !members.iter().all(live) {
-            return None;
-        }
-        let principal = |view: &&&View| !members.iter().any(|other| skips(other, view.own.id));
-        (members.iter().filter(principal).count() > self.scenario.successors).then_some(next)
+        let views: Vec<Node> = self.views(&next).iter().map(common::node).collect();
+        let gone = self.places[at];
+        chord_ring::may_go(&views, gone, self.scenario.successors + 1).then_some(next)
     }
 
     /// Whether who this node asks is gone, and no answer of it on its way.

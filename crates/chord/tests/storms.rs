@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::variants::{OriginalJoin, Unheard};
 use common::world::World;
-use common::{ideal, peer, skips, wrong};
+use common::{ideal, nodes, peer, wrong};
 use proptest::prelude::*;
-use quorate_chord::{Chord, Corrected, Effect, Event, Id, Manner, Phase, Rules, View};
+use quorate_checker::chord_ring;
+use quorate_chord::{Chord, Corrected, Effect, Event, Id, Manner, Peer, Phase, Rules};
 use quorate_protocol::NodeId;
 
 /// r.
@@ -24,13 +25,8 @@ fn check<R: Rules, const SUCCESSORS: usize>(world: &World<R>) -> Option<String> 
 }
 
 /// Whether this member may go.
-fn may_go<R: Rules>(world: &World<R>, gone: NodeId, successors: usize) -> bool {
-    let views = world.views();
-    let member = |view: &&View| view.phase == Phase::Member && view.own.node != gone;
-    let left: Vec<&View> = views.iter().filter(member).collect();
-    let live = |view: &&View| view.successors.iter().any(|peer| left.iter().any(|other| other.own == *peer));
-    let principal = |view: &&&View| !left.iter().any(|other| skips(other, view.own.id));
-    left.iter().all(live) && left.iter().filter(principal).count() > successors
+fn may_go<R: Rules>(world: &World<R>, gone: Peer, successors: usize) -> bool {
+    chord_ring::may_go(&nodes(&world.views()), gone.id.0, successors + 1)
 }
 
 /// One storm: `changes` times somebody joins, leaves or fails.
@@ -40,7 +36,7 @@ fn storm<R: Rules, const SUCCESSORS: usize>(seed: u64, changes: u64) -> World<R>
     let mut fresh = |world: &mut World<R>| {
         next += 1;
         // Places at random, addresses in order.
-        quorate_chord::Peer { id: Id(world.random.next_u64()), node: NodeId(next) }
+        Peer { id: Id(world.random.next_u64()), node: NodeId(next) }
     };
     let mut first: Vec<_> = (0..6).map(|_| fresh(&mut world)).collect();
     first.sort_unstable();
@@ -50,14 +46,14 @@ fn storm<R: Rules, const SUCCESSORS: usize>(seed: u64, changes: u64) -> World<R>
         let wait = world.random.between(1, 40);
         world.run(wait);
         let members = world.members();
-        let some = members[world.random.below(members.len() as u64) as usize].node;
+        let some = members[world.random.below(members.len() as u64) as usize];
         match world.random.below(10) {
             0..5 => {
                 let own = fresh(&mut world);
-                world.join(own, SUCCESSORS, some);
+                world.join(own, SUCCESSORS, some.node);
             }
-            5..7 if may_go(&world, some, SUCCESSORS) => world.step(some, Event::Leave),
-            7..10 if may_go(&world, some, SUCCESSORS) => world.fail(some),
+            5..7 if may_go(&world, some, SUCCESSORS) => world.step(some.node, Event::Leave),
+            7..10 if may_go(&world, some, SUCCESSORS) => world.fail(some.node),
             _ => {}
         }
     }
@@ -134,10 +130,7 @@ fn a_ring_that_grew_by_joins_has_the_fingers_it_should() {
     let mut world: World<Corrected> = World::new(5);
     world.nodes.insert(NodeId(1), Chord::alone(World::<Corrected>::config(peer(1), 4), 5));
     for number in 1..40u64 {
-        let own = quorate_chord::Peer {
-            id: Id(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            node: NodeId(number + 1),
-        };
+        let own = Peer { id: Id(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)), node: NodeId(number + 1) };
         world.join(own, 4, NodeId(1));
         world.run(100);
     }

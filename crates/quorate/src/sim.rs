@@ -193,6 +193,7 @@ mod tests {
             "sim --seed 7 --set load.clients=1 --deeds a1,s2-4",
             "sim --hashes --seeds 5",
             "sim --protocol all --seeds 5",
+            "sim --protocol two-phase --groups paxos --nodes 4",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }
@@ -222,6 +223,10 @@ mod tests {
             ("sim --set list", 0),
             ("sim --plant no-such-bug", 2),
             ("sim --protocol chain", 2),
+            ("sim --protocol two-phase --groups chain", 2),
+            ("sim --protocol two-phase --nodes 1", 2),
+            ("sim --nodes 10", 2),
+            ("sim --protocol two-phase --plant vote-without-log-check", 2),
             ("sim --protocol paxos --plant vote-without-log-check", 2),
             ("sim --protocol all --plant no-such-bug", 2),
             ("sim --faults gremlins", 2),
@@ -240,7 +245,10 @@ mod tests {
             "no bug is called \"nought\": see quorate sim --plant list"
         );
         let unknown = mistake("sim --protocol chain");
-        assert_eq!(unknown, "no world runs the protocol \"chain\": choose one of raft, paxos, zab, or all");
+        assert_eq!(
+            unknown,
+            "no world runs the protocol \"chain\": choose one of raft, paxos, zab, two-phase, three-phase, consensus, or all"
+        );
         let foreign = mistake("sim --protocol zab --plant largest-value");
         assert_eq!(foreign, "the bug largest-value is one of paxos, not of zab: add --protocol paxos");
         assert!(mistake("sim --seed 1 --deeds all").contains("write a3 or s12"));
@@ -252,7 +260,10 @@ mod tests {
             let worlds = args(line).worlds().expect(line);
             worlds.iter().map(|options| options.protocol.name()).collect::<Vec<_>>()
         };
-        assert_eq!(protocols("sim --protocol all"), ["raft", "paxos", "zab"]);
+        let all = ["raft", "paxos", "zab", "two-phase", "three-phase"];
+        assert_eq!(protocols("sim --protocol all"), all);
+        assert_eq!(protocols("sim --protocol consensus"), all[..3]);
+        assert_eq!(protocols("sim --protocol all --plant yes-forgotten"), all[3..]);
         assert_eq!(protocols("sim --protocol all --plant forget-promise-on-restart"), ["paxos", "zab"]);
     }
 

@@ -178,7 +178,8 @@ impl Checks {
         }
     }
 
-    fn note(&mut self, verdict: Result<(), Violation>) {
+    /// Note a verdict.
+    pub fn note(&mut self, verdict: Result<(), Violation>) {
         if let Err(violation) = verdict {
             self.fail(violation.property, violation.detail);
         }

@@ -42,6 +42,10 @@ pub enum Reply {
     Range { found: RangeOutcome, revision: i64 },
     /// The lease lives for so many seconds; or it does not exist.
     Ttl(Option<i64>),
+    /// What became of a transaction.
+    Outcome(quorate_commit::Outcome),
+    /// What a site held at the moment that was asked for.
+    Snapshot { site: usize, answer: Bytes },
     /// Nothing was done.
     Refused,
     /// The connection ended.
@@ -118,9 +122,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The clients of a run.
-    pub fn new(env: &mut Env) -> Self {
-        let load = env.swarm.load.clients;
+    /// So many clients.
+    pub fn new(load: usize, env: &mut Env) -> Self {
         let all: Vec<Client> = (0..load).map(|_| Client::default()).collect();
         for client in 0..load {
             let delay = env.dice.clients.below(500_000);
@@ -408,7 +411,7 @@ mod tests {
             let dice = Random::new(seed);
             let (caps, trace) = (Caps { sparse_log: false }, Trace::new(false, "raft"));
             let mut env = Env::new(dice, swarm.clone(), &options, caps, trace);
-            let mut clients = Clients::new(&mut env);
+            let mut clients = Clients::new(0, &mut env);
             clients.probe(&[0], &mut env);
             let mut asked = 0;
             while asked < 10 {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use quorate_kv::Members;
 use quorate_protocol::{Caps, Membership, NodeId, Random};
 
-use crate::Options;
+use crate::atomic::checks::Ledger;
 use crate::checks::Checks;
 use crate::clients::ClientEvent;
 use crate::deeds::Deeds;
@@ -21,6 +21,7 @@ use crate::report::Stats;
 use crate::swarm::Swarm;
 use crate::trace::Trace;
 use crate::watchers::WatcherEvent;
+use crate::{Options, Protocol};
 
 /// What can happen.
 #[derive(Debug)]
@@ -80,6 +81,10 @@ pub struct Env {
     pub now: u64,
     pub swarm: Swarm,
     pub plant: Option<Plant>,
+    /// Transactions are committed in three phases, not in two.
+    pub three_phases: bool,
+    /// What is promised of transactions over several sites.
+    pub atomic: Ledger,
     pub network: Network,
     pub checks: Checks,
     pub trace: Trace,
@@ -111,6 +116,8 @@ impl Env {
         };
         let (groups, each) = (swarm.groups, swarm.nodes / swarm.groups);
         let clock_us = (!swarm.faults.weights.break_clocks()).then_some(swarm.tick_us);
+        let three_phases = options.protocol == Protocol::ThreePhase;
+        let atomic = Ledger::new(swarm.doubt_us(three_phases), swarm.is_faultless());
         Env {
             now: 0,
             network: Network::default(),
@@ -122,6 +129,8 @@ impl Env {
             slow_disks: BTreeMap::new(),
             swarm,
             plant: options.plant,
+            three_phases,
+            atomic,
             checks: Checks::new(caps, groups, clock_us),
             trace,
             stats: Stats { runs: 1, ..Stats::default() },

@@ -20,9 +20,10 @@ use quorate_replica::{Input, Lessor, Limits, Output, Replica};
 use quorate_wal::{GroupId, MemoryDisk, Wal};
 use quorate_wire::{FrameDecoder, Packet, encode_message};
 
+use crate::atomic::site::{SITES, Seat};
 use crate::disks::Trouble;
 use crate::env::Env;
-use crate::images::{Incoming, Outgoing};
+use crate::images::{Incoming, Outgoing, Saved};
 use crate::journal::Journal;
 use crate::network::Spoiled;
 use crate::node::{Durable, NodeEvent};
@@ -64,6 +65,8 @@ pub struct Host<C: Consensus> {
     pub fragile: u8,
     pub state: State<MemoryStorage>,
     pub lessor: Lessor,
+    /// A site of atomic commit, where the world has them.
+    pub seat: Option<Box<Seat>>,
     pub hub: Hub,
     pub connections: BTreeMap<StreamId, Connection>,
     pub ticks: u64,
@@ -89,7 +92,7 @@ pub struct Host<C: Consensus> {
     pub incoming: BTreeMap<usize, Incoming>,
     pub streams: u64,
     /// The image that came with the message being stepped.
-    pub staged: Option<MemoryStorage>,
+    pub staged: Option<Saved>,
     pub inputs: VecDeque<Input<C::Message>>,
 }
 
@@ -119,6 +122,8 @@ impl<C: Consensus> Host<C> {
         let config = config(id, env);
         let core = C::recover(config, found, env.dice.host.fork());
         let state = State::restore(durable.checkpoint.clone());
+        let group = env.group_of(place);
+        let seat = env.swarm.is_atomic().then(|| Box::new(Seat::new(group, &durable.site, env)));
         let hub_options =
             HubOptions { batch_revisions: 7, batch_bytes: 400, fragment_bytes: 120, ..HubOptions::default() };
         Host {
@@ -133,6 +138,7 @@ impl<C: Consensus> Host<C> {
             fragile: 0,
             hub: Hub::new(state.revision(), hub_options),
             state,
+            seat,
             lessor: Lessor::new(),
             connections: BTreeMap::new(),
             ticks: 0,
@@ -167,6 +173,9 @@ impl<C: Consensus> Host<C> {
         for waiter in self.writes.values().chain(self.reads.values().map(|(waiter, _)| waiter)) {
             env.break_off(*waiter);
         }
+        for waiter in self.seat.iter().flat_map(|seat| seat.waiters()) {
+            env.break_off(waiter);
+        }
         for (stream, connection) in &self.connections {
             env.break_watch(connection.watcher, *stream);
         }
@@ -185,10 +194,12 @@ impl<C: Consensus> Host<C> {
             NodeEvent::Parcel { from, bytes, spoiled } => self.unpack(from, &bytes, spoiled, env),
             NodeEvent::Synced => self.synced(env),
             NodeEvent::Apply => self.apply(env),
-            NodeEvent::Checkpointed(storage) => self.checkpointed(*storage, env),
+            NodeEvent::Checkpointed(saved) => self.checkpointed(*saved, env),
             NodeEvent::MakeImage { to } => self.make_image(to, env),
             NodeEvent::Piece { to, stream } => self.send_piece(to, stream, env),
             NodeEvent::SnapshotSent { to, ok } => self.step(Input::SnapshotSent { to: node(to), ok }, env),
+            // With nodes of other groups no connection is kept that anything depends on.
+            NodeEvent::LinkReset { peer } if env.group_of(peer) != env.group_of(self.place) => {}
             NodeEvent::LinkReset { peer } => self.step(Input::LinkReset(node(peer)), env),
             NodeEvent::Request { client, number, ask } => self.ask(Waiter { client, number }, ask, env),
             NodeEvent::Watch { watcher, stream, create } => self.watch(watcher, stream, create, env),
@@ -214,12 +225,18 @@ impl<C: Consensus> Host<C> {
             self.hub.tick_progress();
         }
         self.tell_watchers(env);
+        self.tick_site(env);
         self.keep_log(env);
     }
 
     /// Step the replica, and whatever follows from it at once.
     pub fn step(&mut self, input: Input<C::Message>, env: &mut Env) {
         self.inputs.push_back(input);
+        self.run(env);
+    }
+
+    /// Take what there is to take in.
+    pub fn run(&mut self, env: &mut Env) {
         let mut outputs = Vec::new();
         while let Some(input) = self.inputs.pop_front() {
             self.replica.step(input, &mut outputs);
@@ -286,6 +303,7 @@ impl<C: Consensus> Host<C> {
         if another && env.plant == Some(Plant::RetriedProposal) {
             self.propose_again();
         }
+        self.take_wheel(env);
     }
 
     /// The node's own clock.
@@ -340,6 +358,7 @@ impl<C: Consensus> Host<C> {
                     self.take_piece(from, &chunk, env);
                     Ok(())
                 }
+                Ok(Packet::Message { group: SITES, body }) => self.receive_for_site(from, body, env),
                 Ok(Packet::Message { body, .. }) => self.receive(from, body, env),
                 Ok(other) => Err(format!("an unexpected packet: {other:?}")),
                 Err(error) => Err(error),

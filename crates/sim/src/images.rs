@@ -22,6 +22,13 @@ use crate::trace::{note, tell};
 /// A piece of an image on the wire.
 const PIECE_BYTES: usize = 1024;
 
+/// A state as it is kept: the store's, and that of a site of atomic commit, if there is one.
+#[derive(Debug, Default)]
+pub struct Saved {
+    pub storage: MemoryStorage,
+    pub site: Bytes,
+}
+
 /// An image for a peer.
 pub struct Outgoing {
     id: LogId,
@@ -46,19 +53,20 @@ impl<C: Consensus> Host<C> {
         }
         self.since_checkpoint = 0;
         self.checkpointing = true;
-        let storage = Box::new(self.state.storage().clone());
-        plant::checkpoint_begins(env.plant, &mut self.durable.checkpoint, &storage);
+        let saved = Saved { storage: self.state.storage().clone(), site: self.site_image() };
+        plant::checkpoint_begins(env.plant, &mut self.durable.checkpoint, &saved.storage);
         let delay = 3 * env.disk_us(self.place);
-        env.after_at(delay, self.place, self.life, NodeEvent::Checkpointed(storage));
+        env.after_at(delay, self.place, self.life, NodeEvent::Checkpointed(Box::new(saved)));
     }
 
     /// A checkpoint is durable: the log may be shortened.
-    pub fn checkpointed(&mut self, storage: MemoryStorage, env: &mut Env) {
+    pub fn checkpointed(&mut self, saved: Saved, env: &mut Env) {
         self.checkpointing = false;
-        let index = storage.meta().applied_index;
+        let index = saved.storage.meta().applied_index;
         // An image installed meanwhile is newer.
         if index >= self.durable.checkpoint.meta().applied_index {
-            self.durable.checkpoint = storage;
+            self.durable.checkpoint = saved.storage;
+            self.durable.site = saved.site;
             self.step(Input::Checkpointed(Index(index)), env);
         }
     }
@@ -78,8 +86,9 @@ impl<C: Consensus> Host<C> {
             None => image::encode(storage),
         };
         tell!(env, "node {} has an image at {id} for {}", self.id(), to + 1);
-        env.checks.state(self.id().0, id.index.0, self.state.digest());
-        self.images.insert(to, Outgoing { id, content: Bytes::from(blocks.concat()), transfer: None });
+        env.checks.state(self.id().0, id.index.0, self.digest());
+        let content = self.with_site(blocks.concat());
+        self.images.insert(to, Outgoing { id, content, transfer: None });
         let membership = Membership::from_bytes(self.state.membership().clone()).unwrap_or_default();
         self.step(Input::SnapshotReady { to: node(to), id, membership }, env);
     }
@@ -149,9 +158,10 @@ impl<C: Consensus> Host<C> {
     /// all of it is there.
     pub fn stage(&mut self, from: usize, id: LogId, env: &mut Env) -> bool {
         let Some(incoming) = self.incoming.remove(&from).filter(|image| image.whole) else { return false };
+        let (pieces, site) = self.without_site(incoming.pieces);
         let mut storage = MemoryStorage::new();
-        match image::decode(&incoming.pieces, &mut storage) {
-            Ok(_) if stands_at(&storage) == id => self.staged = Some(storage),
+        match image::decode(&pieces, &mut storage) {
+            Ok(_) if stands_at(&storage) == id => self.staged = Some(Saved { storage, site }),
             Ok(_) => {
                 let at = stands_at(&storage);
                 env.checks.fail("SnapshotImage", format!("an image at {at} came with a message for {id}"));
@@ -164,21 +174,24 @@ impl<C: Consensus> Host<C> {
     /// Make the staged image the state, durably.
     pub fn install(&mut self, id: LogId, env: &mut Env) {
         note!(env, Happening::Image { node: self.id().0, at: id.to_string() });
-        let Some(storage) = self.staged.take() else {
+        let Some(Saved { storage, site }) = self.staged.take() else {
             return env.checks.fail("SnapshotImage", format!("node {} has no image for {id}", self.id()));
         };
         env.stats.snapshots += 1;
         if plant::keeps_image(env.plant) {
             self.durable.checkpoint = storage.clone();
+            self.durable.site = site.clone();
         } else {
             let delay = 3 * env.disk_us(self.place);
-            let later = NodeEvent::Checkpointed(Box::new(storage.clone()));
+            let saved = Saved { storage: storage.clone(), site: site.clone() };
+            let later = NodeEvent::Checkpointed(Box::new(saved));
             env.after_at(delay, self.place, self.life, later);
         }
         self.backlog.clear();
         self.state = State::restore(storage);
+        self.restore_site(&site, env);
         self.since_checkpoint = 0;
-        env.checks.state(self.id().0, id.index.0, self.state.digest());
+        env.checks.state(self.id().0, id.index.0, self.digest());
         env.installs(self.place, self.life);
         self.hub.jump(self.state.revision());
         self.tell_watchers(env);

@@ -4,7 +4,7 @@
 //! shrinking turns them down. The list is complete: [`all_named`] does not compile while a field is missing.
 
 use crate::faults::{Choice, Faults};
-use crate::swarm::{Load, Pace, Room, Swarm};
+use crate::swarm::{Commit, Load, Pace, Ring, Room, Swarm};
 
 /// One number of a run's character.
 pub struct Knob {
@@ -146,6 +146,13 @@ pub static KNOBS: &[Knob] = &[
     knob!("load.watchers" in 0..=100: load.watchers),
     knob!("load.compact" in 0..=1: load.compact),
     knob!("load.leases" in 0..=1: load.leases),
+    knob!("load.participants" in 0..=50: load.participants),
+    knob!("commit.vote_ticks" in 0..=10_000: commit.vote_ticks),
+    knob!("commit.retry_ticks" in 0..=10_000: commit.retry_ticks),
+    knob!("commit.doubt_ticks" in 0..=10_000: commit.doubt_ticks),
+    knob!("commit.close_ticks" in 0..=10_000: commit.close_ticks),
+    knob!("ring.successors" in 0..=16: ring.successors),
+    knob!("ring.gentle" in 0..=1: ring.gentle),
     // A percentage, and one more: 0 for none.
     Knob {
         name: "lease_drift",
@@ -162,8 +169,9 @@ const fn all_named(swarm: &Swarm) {
     let Swarm {
         nodes: _, groups: _, chaos_us: _, tick_us: _, skew: _, catch_up: _, mixed: _, lease_drift: _, priorities: _,
         election_ticks: _, heartbeat_ticks: _, max_message_bytes: _, max_inflight: _, retain_entries: _,
-        checkpoint_every: _, segment_bytes: _, write_quorum: _, room, pace, faults, load,
+        checkpoint_every: _, segment_bytes: _, write_quorum: _, room, pace, faults, load, commit, ring,
     } = swarm;
+    let Ring { successors: _, gentle: _ } = ring;
     let Room { uncommitted_bytes: _, proposals: _, reads: _, patience_tenths: _ } = room;
     let Pace {
         network_us: (_, _), tail_percent: _, tail_us: _, fifo: _, disk_us: (_, _), apply_us: _, piece_us: _,
@@ -174,8 +182,9 @@ const fn all_named(swarm: &Swarm) {
         power_percent: _, lost_answers: _,
     } = faults;
     let Load {
-        clients: _, keys: _, think_us: _, patience_us: _, read_percent: _, watchers: _, compact: _, leases: _,
+        clients: _, keys: _, think_us: _, patience_us: _, read_percent: _, watchers: _, compact: _, leases: _, participants: _,
     } = load;
+    let Commit { vote_ticks: _, retry_ticks: _, doubt_ticks: _, close_ticks: _ } = commit;
 }
 const _: fn(&Swarm) = all_named;
 

@@ -3,6 +3,8 @@
 //! The world carries bytes and is generic over the protocol; only here are the bytes read back for people. A name is
 //! the paper's or etcd's. Nothing here is called unless somebody reads along.
 
+mod chord;
+mod commit;
 mod paxos;
 mod raft;
 mod zab;
@@ -13,6 +15,7 @@ use bytes::Bytes;
 use quorate_kv::{Command, Op, Outcome, Put, WatchMessage};
 use quorate_wire::{FrameDecoder, Packet, SnapshotChunk};
 
+use crate::atomic::site::SITES;
 use crate::clients::Reply;
 use crate::node::Ask;
 
@@ -98,11 +101,13 @@ pub fn of_parcel(protocol: &str, bytes: &Bytes) -> Option<Label> {
     let mut piece = None;
     while let Ok(Some(frame)) = frames.next_frame() {
         match Packet::decode(frame) {
+            Ok(Packet::Message { group: SITES, body }) => return commit::read(body),
             Ok(Packet::Message { body, .. }) => {
                 return match protocol {
                     "raft" => raft::read(body),
                     "paxos" => paxos::read(body),
                     "zab" => zab::read(body),
+                    "chord" => chord::read(body),
                     _ => None,
                 };
             }
@@ -141,6 +146,8 @@ pub fn of_ask(ask: &Ask) -> Label {
             let fields = vec![("key", key.as_str().into()), ("end", end.as_str().into())];
             Label::new("Get", fields, format_args!("{key}..{end}"))
         }
+        Ask::Begin(begin) => commit::of_begin(begin),
+        Ask::ReadAt { at, .. } => Label::new("ReadAt", vec![("at", at.0.into())], format_args!("{at}")),
         Ask::KeepAlive(id) => {
             Label::new("LeaseKeepAlive", vec![("lease", id.to_string().into())], format_args!("{id:x}"))
         }
@@ -215,6 +222,10 @@ pub fn of_reply(reply: &Reply) -> Label {
         Reply::Ttl(ttl) => {
             let seconds = ttl.map_or("no lease".to_owned(), |ttl| format!("{ttl} s"));
             Label::new("Ttl", vec![("ttl", seconds.as_str().into())], format_args!("{seconds}"))
+        }
+        Reply::Outcome(outcome) => commit::of_outcome(outcome),
+        Reply::Snapshot { site, .. } => {
+            Label::new("Snapshot", vec![("site", (*site as u64).into())], format_args!("of site {site}"))
         }
         Reply::Refused => Label::new("Refused", Vec::new(), format_args!("")),
         Reply::Lost => Label::new("Lost", Vec::new(), format_args!("(no answer came)")),

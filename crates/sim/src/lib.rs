@@ -15,6 +15,7 @@
 //! | time, queue, dice | `env`, `world` |
 //! | what nodes of any kind have in common | `ground` |
 //! | links | `network` |
+//! | a world of its own: Chord | `chord` |
 //! | nodes: what survives, what runs | `node`, `host`, `journal`, `kept`, `serve`, `images` |
 //! | trouble | `nemesis`, `deeds`, `disks` |
 //! | clients and watchers | `clients`, `watchers` |
@@ -32,7 +33,9 @@
 //!    worlds in parallel.
 #![forbid(unsafe_code)]
 
+mod atomic;
 mod checks;
+mod chord;
 mod classes;
 mod clients;
 mod deeds;
@@ -77,7 +80,7 @@ pub use label::{Label, Value};
 pub use picture::{is_milestone, picture};
 pub use plan::{Plan, PlanError};
 pub use plant::Plant;
-pub use protocol::Protocol;
+pub use protocol::{Protocol, Sites};
 pub use record::{FORMAT_VERSION, Recorder};
 pub use report::{Failure, Fault, Report, Stats, span};
 pub use shrink::{Effort, Shrunk, Size, shrink};
@@ -94,8 +97,10 @@ pub struct Options {
     pub protocol: Protocol,
     /// Decides everything that is not given here.
     pub seed: u64,
-    /// Replicas; left to the seed if not given.
+    /// Replicas, or sites of atomic commit; left to the seed if not given.
     pub nodes: Option<usize>,
+    /// What sites of atomic commit are; left to the seed if not given.
+    pub sites: Option<Sites>,
     /// A bug to put in.
     pub plant: Option<Plant>,
     /// What is changed in what the seed draws.
@@ -111,17 +116,35 @@ impl Options {
             true => String::new(),
             false => format!(" --protocol {}", self.protocol.name()),
         };
-        format!("cargo run --release -- sim --seed {}{protocol}{nodes}{plant}{}", self.seed, self.plan)
+        let sites = self.sites.map_or(String::new(), |sites| format!(" --groups {}", sites.name()));
+        format!("cargo run --release -- sim --seed {}{protocol}{sites}{nodes}{plant}{}", self.seed, self.plan)
     }
 
     /// The run's character.
     pub fn swarm(&self) -> Swarm {
         let mut swarm = Swarm::draw(Random::new(self.seed).fork(), self.nodes);
+        if self.protocol == Protocol::Chord {
+            chord::character::adapt(&mut swarm, Random::new(!self.seed), self.nodes);
+        }
+        if let Some(sites) = self.sites() {
+            swarm = swarm.with_sites(&mut Random::new(!self.seed).fork(), sites, self.nodes);
+        }
         self.plan.apply(&mut swarm);
-        if !self.protocol.has_flexible_quorums() {
+        if !self.consensus().has_flexible_quorums() || self.sites() == Some(Sites::Processes) {
             swarm.write_quorum = 0;
         }
         swarm
+    }
+
+    /// What the sites of atomic commit are, if there are any.
+    pub fn sites(&self) -> Option<Sites> {
+        let drawn = || Sites::draw(&mut Random::new(!self.seed));
+        self.protocol.is_atomic().then(|| self.sites.unwrap_or_else(drawn))
+    }
+
+    /// By what the replicas of each group agree.
+    fn consensus(&self) -> Protocol {
+        self.sites().map_or(self.protocol, Sites::consensus)
     }
 
     /// Decides what happens in it.

@@ -11,6 +11,7 @@
 //! anything else happens to it, or has lost them, as the run says.
 
 use bytes::Bytes;
+use quorate_commit::Timestamp;
 use quorate_kv::{Command, LeaseId, MemoryStorage, Range, StreamId, WatchCreate};
 use quorate_protocol::codec::{Encode, Writer};
 use quorate_protocol::{Consensus, NodeId, Random, Role};
@@ -18,10 +19,12 @@ use quorate_replica::Input;
 use quorate_wal::{MemoryDisk, Verdict, WalError};
 use quorate_wire::encode_message;
 
+use crate::atomic::Begin;
 use crate::disks::{Strike, Target, Trouble};
 use crate::env::{Env, Event};
 use crate::ground::{Body, Still};
 use crate::host::{GROUP, Host};
+use crate::images::Saved;
 use crate::kept::Kept;
 use crate::network::Spoiled;
 use crate::report::Fault;
@@ -42,7 +45,7 @@ pub enum NodeEvent {
     /// It gets round to applying.
     Apply,
     /// A checkpoint is durable.
-    Checkpointed(Box<MemoryStorage>),
+    Checkpointed(Box<Saved>),
     /// An image for a peer can be made now.
     MakeImage { to: usize },
     /// The next piece of an image can be sent.
@@ -72,6 +75,10 @@ pub enum Ask {
     Read(Range),
     /// Renew a lease.
     KeepAlive(LeaseId),
+    /// Carry this out at several sites, or tell what became of it.
+    Begin(Box<Begin>),
+    /// Read at a site as of a moment.
+    ReadAt { at: Timestamp, payload: Bytes },
 }
 
 impl NodeEvent {
@@ -104,6 +111,8 @@ pub struct Durable {
     pub disk: MemoryDisk,
     /// The last checkpoint.
     pub checkpoint: MemoryStorage,
+    /// The same of a site of atomic commit; nothing, if there is none or it was never changed.
+    pub site: Bytes,
     /// What the log must still know.
     pub kept: Kept,
     /// Of which segment, and up to which byte, everything is certain to be vouched for by a later frame.
@@ -335,6 +344,7 @@ impl<C: Consensus> Node<C> {
         if let Some(durable) = &mut self.down {
             tell!(env, "node {} loses its checkpoint", NodeId(self.place as u64 + 1));
             durable.checkpoint = MemoryStorage::new();
+            durable.site = Bytes::new();
         }
     }
 }

@@ -16,6 +16,8 @@
 //! | Raft's rules | `raft` |
 //! | Paxos' rules | `paxos` |
 //! | Zab's rules | `zab` |
+//! | the rules of atomic commit | `commit` |
+//! | Chord's rules | `chord` |
 
 use std::cell::Cell;
 
@@ -73,12 +75,15 @@ fn with<T>(plant: Plant, run: impl FnOnce() -> T) -> T {
     done
 }
 
+mod chord;
+mod commit;
 mod paxos;
 mod raft;
 mod store;
 mod watch;
 mod zab;
 
+pub use commit::Broken as CommitRules;
 pub use store::{checkpoint_begins, image_of, keeps_image};
 pub use watch::{leases_from, resume_from, serve_from};
 
@@ -105,10 +110,14 @@ macro_rules! bugs {
     };
 }
 
-const ANY: &[Protocol] = &Protocol::ALL;
+const ANY: &[Protocol] = &Protocol::CONSENSUS;
+const ATOMIC: &[Protocol] = &Protocol::ATOMIC;
+const TWO_PHASE: &[Protocol] = &[Protocol::TwoPhase];
+const THREE_PHASE: &[Protocol] = &[Protocol::ThreePhase];
 const RAFT: &[Protocol] = &[Protocol::Raft];
 const PAXOS: &[Protocol] = &[Protocol::Paxos];
 const ZAB: &[Protocol] = &[Protocol::Zab];
+const CHORD: &[Protocol] = &[Protocol::Chord];
 /// Those where what was promised is apart from what was accepted.
 const PROMISING: &[Protocol] = &[Protocol::Paxos, Protocol::Zab];
 
@@ -273,6 +282,90 @@ bugs! {
     CancelLost: "compaction-cancel-lost", ANY,
         "etcd API guarantees: a watch is reliable",
         "a watcher misses changes unawares";
+    /// A participant sends its Yes before it is on record.
+    YesForgotten: "yes-forgotten", ATOMIC,
+        "Bernstein, Hadzilacos and Goodman 1987 §7.4, DT log rule 2",
+        "a site commits, another has forgotten its Yes";
+    /// An enquiry about an unknown transaction is answered Abort before the abort is on record.
+    EnquiryUnfenced: "enquiry-unfenced", TWO_PHASE,
+        "Mohan, Lindsay and Obermarck 1986 §3.1, where a site has several replicas",
+        "one site aborts, another commits";
+    /// The decision is sent before it is on record.
+    CommitBeforeRecord: "commit-before-record", TWO_PHASE,
+        "Gray 1978 §5.8.3.3; BHG §7.4, DT log rule 3",
+        "a client is told of a commit that is lost";
+    /// A coordinator commits without having all votes.
+    VotesMissing: "votes-missing", ATOMIC,
+        "BHG §7.3, AC3",
+        "a commit without a Yes";
+    /// Who has decided decides again as it is told.
+    DecisionReversed: "decision-reversed", ATOMIC,
+        "BHG §7.3, AC2",
+        "a decision that is reversed";
+    /// A participant in doubt presumes Abort by itself.
+    AbortInDoubt: "abort-in-doubt", TWO_PHASE,
+        "BHG §7.3: after Yes it may not decide alone",
+        "one site aborts, another commits";
+    /// Ranges that are read are not locked.
+    RangeUnlocked: "range-unlocked", ATOMIC,
+        "Gray 1978 §5.7.2: phantoms",
+        "two that conflict are prepared";
+    /// Locks are given back with the Yes.
+    LocksReleasedEarly: "locks-released-early", ATOMIC,
+        "BHG §7.1: strict two-phase locking",
+        "a lock is not held by who prepared";
+    /// Nobody dies: younger ones wait for older ones, too.
+    YoungerWaits: "younger-waits", ATOMIC,
+        "Rosenkrantz, Stearns and Lewis 1978 §3: wait-die",
+        "a circle of waiting";
+    /// A transaction prepares below what is closed.
+    BelowClosed: "below-closed", ATOMIC,
+        "STORE.md of this house's design, §2: closed timestamps",
+        "what was closed changes";
+    /// A transaction commits below the moment at which one of its sites prepared.
+    CommitsEarlier: "commits-earlier", ATOMIC,
+        "STORE.md of this house's design, §2: commit_ts = max(prepare_ts)",
+        "a look that sees half of a transaction";
+    /// What is older than all that is remembered may begin again.
+    FloorIgnored: "floor-ignored", ATOMIC,
+        "STORE.md of this house's design, §2: the epoch floor",
+        "what was decided and forgotten is decided anew";
+    /// Three phases end by time-outs alone.
+    ClassicalTermination: "classical-termination", THREE_PHASE,
+        "Skeen 1981 §5: where the network may lose messages",
+        "the two sides of a partition decide differently";
+    /// Three phases end by whoever answers.
+    SkeenTermination: "skeen-termination", THREE_PHASE,
+        "Skeen 1981 §6: where the network may lose messages",
+        "the two sides of a partition decide differently";
+    /// The third round may be a rollback.
+    ThirdRoundRollsBack: "third-round-rolls-back", THREE_PHASE,
+        "a textbook's form of Skeen 1981 §5",
+        "a transaction others committed is aborted";
+    /// An earlier attempt is joined after a later one.
+    AttemptJoinedLate: "attempt-joined-late", THREE_PHASE,
+        "Keidar and Dolev 1998 §4",
+        "two attempts end differently";
+    /// An attempt aborts whatever earlier ones were for.
+    AttemptForgets: "attempt-forgets", THREE_PHASE,
+        "Keidar and Dolev 1998 §4, the decision rule",
+        "two attempts end differently";
+    /// A nearer successor is adopted on another's word.
+    UnheardPointer: "unheard-pointer", CHORD,
+        "Stoica and others 2001, fig. 7, stabilize; Zave 2017",
+        "a member without a live successor";
+    /// Who joins knows one successor and nobody else.
+    OriginalJoin: "original-join", CHORD,
+        "Stoica and others 2001, fig. 7, join; Zave 2017",
+        "a member without a live successor";
+    /// A lookup ends with the key's predecessor.
+    PredecessorOwns: "predecessor-owns", CHORD,
+        "a textbook's form of Stoica and others 2001, fig. 4",
+        "a lookup that names another node";
+    /// Keys that are handed over are forgotten without an answer.
+    KeysUnanswered: "keys-unanswered", CHORD,
+        "a host's mistake: docs/chord.md, keys follow",
+        "a key that nobody holds";
 }
 
 impl Plant {
@@ -304,10 +397,12 @@ impl Plant {
 
 /// Run one world with the core that the options ask for.
 pub fn run(options: &Options, sink: Option<Sink<'_>>) -> Report {
-    match options.protocol {
+    match options.consensus() {
         Protocol::Raft => raft::run(options, sink),
         Protocol::Paxos => paxos::run(options, sink),
         Protocol::Zab => zab::run(options, sink),
+        Protocol::TwoPhase | Protocol::ThreePhase => unreachable!("sites agree by a protocol of consensus"),
+        Protocol::Chord => chord::run(options, sink),
     }
 }
 

@@ -119,6 +119,13 @@ fn sums(stats: &Stats) -> String {
         .number("answered", stats.answered)
         .number("ambiguous", stats.ambiguous)
         .number("watched", stats.watched)
+        .number("transactions_committed", stats.transactions_committed)
+        .number("transactions_aborted", stats.transactions_aborted)
+        .number("doubts", stats.doubts)
+        .number("doubt_us", stats.doubt_us)
+        .number("longest_doubt_us", stats.longest_doubt_us)
+        .number("healed_doubt_us", stats.healed_doubt_us)
+        .number("still_in_doubt", stats.still_in_doubt)
         .raw("faults", &faults.end());
     sums.end()
 }

@@ -62,6 +62,8 @@ impl<C: Consensus> World<C> {
             node.start_soon(&mut self.ground.env);
         }
         self.clients.silent = true;
+        self.transactors.silent = true;
+        self.ground.env.atomic.healed(self.ground.env.now);
         self.watchers.steady = true;
         let leases_us = if self.ground.env.swarm.load.leases { 8_000_000 } else { 0 };
         // To replace a node takes an image, two changes of the membership and the operator's own time.
@@ -75,6 +77,8 @@ impl<C: Consensus> World<C> {
     pub fn poll(&mut self) {
         self.ground.env.trace.event(51, self.ground.env.now, self.recovery.stage as u64, 0);
         self.check_logs();
+        let verdict = self.ground.env.atomic.check(self.ground.env.now);
+        self.ground.env.checks.note(verdict);
         let stage = self.recovery.stage;
         match stage {
             Stage::Leader if self.all(Self::is_led) => self.recovery.stage = Stage::Staff,
@@ -82,11 +86,11 @@ impl<C: Consensus> World<C> {
                 (0..self.operators.len()).for_each(|group| self.switch_off_removed(group));
                 self.recovery.stage = Stage::Quiet;
             }
-            Stage::Quiet if self.clients.busy() == 0 && self.converged() => {
+            Stage::Quiet if self.busy() == 0 && self.converged() => {
                 self.recovery.stage = Stage::Service;
-                self.clients.probe(&self.service(0), &mut self.ground.env);
+                self.probe();
             }
-            Stage::Service if self.clients.unserved().is_empty() && self.clients.busy() == 0 => {
+            Stage::Service if self.unserved().is_empty() && self.busy() == 0 => {
                 self.recovery.stage = Stage::Leases;
                 self.recovery.deadline += self.revoking_us();
             }
@@ -101,6 +105,24 @@ impl<C: Consensus> World<C> {
             return self.give_up();
         }
         self.ground.env.after(POLL_TICKS * self.ground.env.swarm.tick_us, Event::Poll);
+    }
+
+    /// Requests of clients under way.
+    fn busy(&self) -> usize {
+        self.clients.busy() + self.transactors.busy()
+    }
+
+    /// Let clients see whether they are served: by every node, or by every site.
+    fn probe(&mut self) {
+        if self.ground.env.swarm.is_atomic() {
+            return self.transactors.probe(&mut self.ground.env);
+        }
+        self.clients.probe(&self.service(0), &mut self.ground.env);
+    }
+
+    /// Nodes, or sites, through which nobody was served yet.
+    fn unserved(&self) -> Vec<usize> {
+        [self.clients.unserved(), self.transactors.unserved()].concat()
     }
 
     /// Whether something is so of all groups.
@@ -156,6 +178,9 @@ impl<C: Consensus> World<C> {
         let service = self.service(group);
         for at in &service {
             let Some(host) = self.ground.nodes[*at].host() else { return false };
+            if host.seat.as_ref().is_some_and(|seat| !seat.is_idle()) {
+                return false;
+            }
             let status = host.replica.status();
             let index = host.state.meta().applied_index;
             // In a slot after what is chosen an acceptor may hold for ever what nobody else accepted.
@@ -169,19 +194,19 @@ impl<C: Consensus> World<C> {
         }
         for at in &service {
             let Some(host) = self.ground.nodes[*at].host() else { return false };
-            self.ground.env.checks.state(host.id().0, applied[0], host.state.digest());
+            self.ground.env.checks.state(host.id().0, applied[0], host.digest());
         }
         true
     }
 
     fn give_up(&mut self) {
         let mut detail = format!("stage {:?} is not over in time", self.recovery.stage);
-        let unserved = self.clients.unserved();
+        let unserved = self.unserved();
         let revision = self.ground.env.checks.revision();
         let behind = self.watchers.behind(revision, &mut self.ground.env);
         detail.push_str(&format!(
             "\nnodes without service {unserved:?}, requests under way {}, leases {}, watchers behind {behind}",
-            self.clients.busy(),
+            self.busy(),
             self.leases()
         ));
         for node in &self.ground.nodes {
@@ -191,6 +216,9 @@ impl<C: Consensus> World<C> {
             };
             let applied = host.state.meta().applied_index;
             detail.push_str(&format!("\nnode {}: applied {applied}, {:?}", node.id(), host.replica.status()));
+            if let Some(seat) = &host.seat {
+                detail.push_str(&format!("; {}", seat.open()));
+            }
         }
         self.ground.env.checks.fail("Liveness", detail);
     }

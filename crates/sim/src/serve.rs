@@ -6,6 +6,7 @@ use quorate_protocol::{Consensus, Entry, EntryKind, Index, ReadId, Role};
 use quorate_replica::Input;
 use quorate_wire::{decode_request, encode_request, peek_origin};
 
+use crate::atomic::site;
 use crate::clients::Reply;
 use crate::env::Env;
 use crate::host::{Connection, Host, Waiter};
@@ -39,6 +40,8 @@ impl<C: Consensus> Host<C> {
                 let ttl = self.lessor.renew(lease, self.now_ms());
                 env.answer(waiter, Reply::Ttl(ttl));
             }
+            Ask::Begin(begin) => self.begin(waiter, *begin, env),
+            Ask::ReadAt { at, payload } => self.look(waiter, at, payload, env),
         }
     }
 
@@ -99,6 +102,8 @@ impl<C: Consensus> Host<C> {
         self.tell_watchers(env);
         self.serve_ready(env);
         self.wish(env);
+        self.take_wheel(env);
+        self.run(env);
         self.checkpoint_if_due(env);
     }
 
@@ -111,6 +116,13 @@ impl<C: Consensus> Host<C> {
                 _ => self.state.apply_noop(index, ballot),
             }
             env.checks.applied(self.id().0, index, &[]);
+        } else if let Some(record) = site::record(&entry.data) {
+            self.state.apply_noop(index, ballot);
+            env.checks.applied(self.id().0, index, &[]);
+            match record {
+                Ok(record) => self.apply_record(record, env),
+                Err(error) => env.checks.fail("Wire", format!("entry {index} does not decode: {error}")),
+            }
         } else {
             match decode_request(entry.data) {
                 Ok(request) => {
@@ -126,7 +138,7 @@ impl<C: Consensus> Host<C> {
             }
         }
         if index.is_multiple_of(COMPARE_EVERY) {
-            env.checks.state(self.id().0, index, self.state.digest());
+            env.checks.state(self.id().0, index, self.digest());
         }
     }
 

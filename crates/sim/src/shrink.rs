@@ -239,7 +239,9 @@ impl Search<'_> {
     }
 
     fn fewer_nodes(&mut self) {
-        for nodes in 1..self.best.options.swarm().nodes {
+        let swarm = self.best.options.swarm();
+        let sizes = if swarm.is_atomic() { 2..swarm.groups } else { 1..swarm.nodes };
+        for nodes in sizes {
             let smaller = self.changed(|options| options.nodes = Some(nodes));
             if self.try_character(smaller) {
                 return;
@@ -338,6 +340,7 @@ const PLAIN: &[(&str, &[u64])] = &[
     ("load.compact", &[0]),
     ("load.clients", &[0, 1, 2, 3, 4]),
     ("load.keys", &[1, 2, 3]),
+    ("load.participants", &[2, 3]),
 ];
 
 /// The deeds of the nemesis in a run.

@@ -59,6 +59,32 @@ pub struct Swarm {
     pub faults: Faults,
     /// Load.
     pub load: Load,
+    /// What a ring of Chord is like; not drawn where there is none.
+    pub ring: Ring,
+    /// How patient sites of atomic commit are; all 0 where there are none.
+    pub commit: Commit,
+}
+
+/// What a ring of Chord is like.
+#[derive(Clone, Debug, Default)]
+pub struct Ring {
+    /// The length of a successor list.
+    pub successors: usize,
+    /// Whether the run keeps to the assumptions of Zave's theorem.
+    pub gentle: bool,
+}
+
+/// How long sites of atomic commit wait: see `quorate_commit::Config`. In ticks.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// For votes.
+    pub vote_ticks: u64,
+    /// Until something is sent or proposed again.
+    pub retry_ticks: u64,
+    /// For the decision.
+    pub doubt_ticks: u64,
+    /// Until time is closed again.
+    pub close_ticks: u64,
 }
 
 /// How much may wait at a node before it refuses more, and how long it waits: in some runs so little that nodes are
@@ -113,6 +139,8 @@ pub struct Load {
     pub compact: bool,
     /// Whether leases are granted.
     pub leases: bool,
+    /// Sites that one transaction reads or writes at, mostly at most.
+    pub participants: usize,
 }
 
 /// On with a probability of `percent`, then between 1 and `most`, squared towards the low end.
@@ -213,6 +241,8 @@ impl Swarm {
             pace,
             faults: if calm { Faults::default() } else { faults },
             load,
+            commit: Commit::default(),
+            ring: Ring::default(),
         };
         if random.percent(40) {
             swarm.write_quorum = random.between(1, 5) as u32;
@@ -288,7 +318,7 @@ impl Room {
 }
 
 impl Pace {
-    fn draw(random: &mut Random, timeout_us: u64) -> Self {
+    pub fn draw(random: &mut Random, timeout_us: u64) -> Self {
         let slowest = one_of(random, &[500, 2_000, 10_000, timeout_us / 4, timeout_us / 2]);
         let tail_percent = if random.percent(50) { random.between(1, 15) } else { 0 };
         Pace {
@@ -327,6 +357,7 @@ impl Load {
             watchers: random.below(5) as usize,
             compact: random.percent(40),
             leases: random.percent(25),
+            participants: 0,
         }
     }
 }

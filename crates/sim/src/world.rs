@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use quorate_protocol::Consensus;
 
 use crate::Options;
+use crate::atomic::clients::Transactors;
 use crate::clients::Clients;
 use crate::env::{Env, Event};
 use crate::ground::Ground;
@@ -22,7 +23,9 @@ use crate::watchers::Watchers;
 /// See the module's text.
 pub struct World<C: Consensus> {
     pub ground: Ground<Node<C>>,
+    /// Clients of the store; or, where there are sites of atomic commit, of those.
     pub clients: Clients,
+    pub transactors: Transactors,
     pub watchers: Watchers,
     pub recovery: Recovery,
     /// One for each group.
@@ -45,10 +48,14 @@ impl<C: Consensus> World<C> {
             nodes.extend(places.map(|place| Node::new(place, group, founded.clone(), &mut env)));
             operators.push(operator);
         }
-        let clients = Clients::new(&mut env);
+        let load = env.swarm.load.clients;
+        let atomic = env.swarm.is_atomic();
+        let clients = Clients::new(if atomic { 0 } else { load }, &mut env);
+        let transactors = Transactors::new(if atomic { load } else { 0 }, &mut env);
         let watchers = Watchers::new(&mut env);
         let recovery = Recovery::default();
-        let mut world = World { ground: Ground { env, nodes }, clients, watchers, recovery, operators };
+        let mut world =
+            World { ground: Ground { env, nodes }, clients, transactors, watchers, recovery, operators };
         // A broken assertion is a finding like any other.
         let ended = catch_unwind(AssertUnwindSafe(|| world.live(&mut sink)));
         if ended.is_err() {
@@ -81,6 +88,9 @@ impl<C: Consensus> World<C> {
             let revision = self.ground.env.checks.revision();
             let streams = std::mem::take(&mut self.watchers).conclude(revision);
             self.ground.env.checks.conclude(&streams);
+            if self.ground.env.swarm.is_atomic() {
+                self.conclude_atomic();
+            }
         }
     }
 
@@ -98,6 +108,9 @@ impl<C: Consensus> World<C> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Node { node, life, event } => self.ground.reach(node, life, event),
+            Event::Client(event) if self.ground.env.swarm.is_atomic() => {
+                self.transactors.handle(event, &mut self.ground.env);
+            }
             Event::Client(event) => self.clients.handle(event, &mut self.ground.env),
             Event::Watcher(event) => self.watchers.handle(event, &mut self.ground.env),
             Event::Nemesis(deed) if !self.recovery.begun || deed.in_peace() => self.deed(deed),
@@ -126,8 +139,13 @@ impl<C: Consensus> World<C> {
     }
 
     fn report(self, options: &Options) -> Report {
-        let Env { checks, trace, mut stats, now, .. } = self.ground.env;
+        let Env { checks, trace, mut stats, now, atomic, .. } = self.ground.env;
         (stats.elections, stats.committed) = checks.counts();
+        let doubt = atomic.doubt;
+        (stats.transactions_committed, stats.transactions_aborted) = atomic.counts();
+        (stats.doubts, stats.doubt_us, stats.longest_doubt_us) = (doubt.count, doubt.sum_us, doubt.most_us);
+        stats.healed_doubt_us = doubt.healed_us;
+        stats.still_in_doubt = atomic.in_doubt();
         (stats.virtual_us, stats.events) = (now, trace.events());
         let failure = checks.failure.map(|(property, detail)| Failure {
             seed: options.seed,

@@ -8,7 +8,7 @@ use crate::scan::{Source, line_of, words};
 use crate::tree::Tree;
 
 /// What each room may depend on. `golden` and `harness` are for tests only: nobody's list has them.
-const EDGES: [(&str, &[&str]); 21] = [
+const EDGES: [(&str, &[&str]); 22] = [
     ("protocol", &[]),
     ("synod", &["protocol"]),
     ("raft", &["protocol"]),
@@ -16,6 +16,7 @@ const EDGES: [(&str, &[&str]); 21] = [
     ("zab", &["protocol"]),
     ("ring", &["protocol"]),
     ("chord", &["protocol"]),
+    ("commit", &["protocol"]),
     ("kv", &[]),
     ("replica", &["protocol", "kv"]),
     ("wal", &["protocol"]),
@@ -28,7 +29,10 @@ const EDGES: [(&str, &[&str]); 21] = [
     ("server", &["protocol", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "api"]),
     (
         "sim",
-        &["protocol", "synod", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "checker"],
+        &[
+            "protocol", "synod", "raft", "paxos", "zab", "commit", "chord", "kv", "replica", "wal",
+            "storage", "wire", "checker",
+        ],
     ),
     ("figures", &["protocol", "raft", "paxos", "zab"]),
     ("search", &["protocol", "raft", "paxos", "zab"]),
@@ -36,7 +40,8 @@ const EDGES: [(&str, &[&str]); 21] = [
 ];
 
 /// Rooms without clock, socket, disk, thread or source of chance: the compiler sees to it when they say so.
-const PURE: [&str; 9] = ["protocol", "synod", "raft", "paxos", "zab", "ring", "chord", "kv", "replica"];
+const PURE: [&str; 10] =
+    ["protocol", "synod", "raft", "paxos", "zab", "ring", "chord", "commit", "kv", "replica"];
 
 /// What pure rooms may use besides each other.
 const PURE_LIBRARIES: [&str; 1] = ["bytes"];

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use clap::Args;
-use quorate_sim::{Effort, Options, Plan, PlanError, Plant, Protocol};
+use quorate_sim::{Effort, Options, Plan, PlanError, Plant, Protocol, Sites};
 
 /// Run seeded worlds in which networks, disks, clocks and processes fail, and check what the cluster promises
 #[derive(Debug, Clone, Args)]
@@ -22,11 +22,16 @@ pub(crate) struct SimArgs {
     /// Worlds at a time [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// What the nodes speak: raft, paxos or zab, or all of them one after the other [default: raft]
+    /// What the nodes speak: raft, paxos or zab, two-phase or three-phase; "consensus" for the first three one after the
+    /// other, "all" for all [default: raft]
     #[arg(long, value_name = "NAME")]
     protocol: Option<String>,
-    /// Replicas [default: 3 or 5, as the seed says]
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+    /// Of two-phase and three-phase: by what each site is replicated, raft, paxos or zab, or "none" for single processes
+    /// [default: as the seed says]
+    #[arg(long, value_name = "NAME")]
+    groups: Option<String>,
+    /// Replicas, or sites [default: as the seed says]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=50))]
     nodes: Option<u8>,
     /// Allow these faults only, as far as the seed draws them: classes, groups, all or none; "list" names them
     #[arg(long, value_name = "LIST")]
@@ -59,6 +64,10 @@ pub(crate) struct SimArgs {
 pub(super) enum Mistake {
     /// No such protocol.
     Protocol(String),
+    /// No such kind of site.
+    Groups(String),
+    /// More than a world of this protocol has.
+    Nodes(Protocol),
     /// No such bug.
     Plant(String),
     /// A bug of other protocols.
@@ -72,8 +81,16 @@ impl fmt::Display for Mistake {
         match self {
             Mistake::Protocol(name) => {
                 let known = names(&Protocol::ALL);
-                write!(f, "no world runs the protocol {name:?}: choose one of {known}, or all")
+                write!(f, "no world runs the protocol {name:?}: choose one of {known}, consensus, or all")
             }
+            Mistake::Groups(name) => {
+                let known = Sites::ALL.map(Sites::name).join(", ");
+                write!(f, "no site is replicated by {name:?}: choose one of {known}")
+            }
+            Mistake::Nodes(protocol) if protocol.is_atomic() => f.write_str(
+                "no world has so few or so many sites: choose from 2, to 50 processes or 16 groups",
+            ),
+            Mistake::Nodes(_) => f.write_str("no world has so many replicas of one log: choose from 1 to 9"),
             Mistake::Foreign(plant, protocol) => {
                 let (of, name) = (names(plant.protocols()), plant.name());
                 let first = plant.protocols().first().copied().unwrap_or_default().name();
@@ -91,8 +108,17 @@ pub(super) fn names(protocols: &[Protocol]) -> String {
     protocols.iter().map(|protocol| protocol.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// The protocol that stands for each of them.
+/// What stands for each of them.
 const EACH: &str = "all";
+
+/// What stands for those of consensus.
+const CONSENSUS: &str = "consensus";
+
+/// Nodes of one log, at most.
+const MOST_NODES: usize = 9;
+
+/// Groups of three that are sites, at most.
+const MOST_GROUPS: usize = 16;
 
 impl SimArgs {
     /// The protocols that are asked for.
@@ -100,6 +126,7 @@ impl SimArgs {
         match self.protocol.as_deref() {
             None => Ok(vec![Protocol::default()]),
             Some(EACH) => Ok(Protocol::ALL.to_vec()),
+            Some(CONSENSUS) => Ok(Protocol::CONSENSUS.to_vec()),
             Some(name) => match Protocol::named(name) {
                 Some(protocol) => Ok(vec![protocol]),
                 None => Err(Mistake::Protocol(name.to_owned())),
@@ -121,7 +148,8 @@ impl SimArgs {
             let seed = self.seed.unwrap_or(self.start);
             let protocol = self.protocols().ok().and_then(|all| all.first().copied()).unwrap_or_default();
             let nodes = self.nodes.map(usize::from);
-            super::numbers(&Options { seed, nodes, protocol, ..Options::default() })
+            let sites = self.sites().ok().flatten();
+            super::numbers(&Options { seed, nodes, sites, protocol, ..Options::default() })
         })
     }
 
@@ -147,8 +175,20 @@ impl SimArgs {
         self.deeds.iter().try_for_each(|list| plan.only(list)).map_err(Mistake::Plan)?;
         let seed = self.seed.unwrap_or(self.start);
         let nodes = self.nodes.map(usize::from);
-        let of = |protocol| Options { protocol, seed, nodes, plant, plan: plan.clone() };
-        Ok(protocols.into_iter().map(of).collect())
+        let sites = self.sites()?;
+        let of = |protocol| Options { protocol, seed, nodes, sites, plant, plan: plan.clone() };
+        let worlds: Vec<Options> = protocols.into_iter().map(of).collect();
+        let wrong = worlds.iter().find(|options| options.nodes.is_some_and(|nodes| !fits(options, nodes)));
+        match wrong {
+            Some(options) => Err(Mistake::Nodes(options.protocol)),
+            None => Ok(worlds),
+        }
+    }
+
+    /// What the sites are.
+    fn sites(&self) -> Result<Option<Sites>, Mistake> {
+        let named = |name: &String| Sites::named(name).ok_or_else(|| Mistake::Groups(name.clone()));
+        self.groups.as_ref().map(named).transpose()
     }
 
     /// The seeds.
@@ -173,6 +213,15 @@ impl SimArgs {
             jobs: self.jobs(),
         };
         (self.shrink > 0).then_some(effort)
+    }
+}
+
+/// Whether a world may have so many nodes or sites. Where the seed says what sites are, all must fit.
+fn fits(options: &Options, nodes: usize) -> bool {
+    match options.sites {
+        _ if !options.protocol.is_atomic() => nodes <= MOST_NODES,
+        Some(Sites::Processes) => nodes >= 2,
+        _ => (2..=MOST_GROUPS).contains(&nodes),
     }
 }
 
