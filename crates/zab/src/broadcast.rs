@@ -181,15 +181,31 @@ impl<R: Rules> Zab<R> {
         peer.priority = priority;
         peer.round = peer.round.max(round);
         if peer.is_stalled() {
-            // What is unanswered is lost, or its answer is: the follower is to say where it stands.
-            if matches!(peer.pace, Pace::Snapshot { .. }) {
-                peer.snapshot_failed();
-            }
-            peer.end_session();
-            self.ping_one(from, out);
+            self.go_on(from, out);
         }
         self.replicate(from, out);
         self.confirm_round(out);
+    }
+
+    /// What is unanswered is lost, or its answer is. An image is asked for again; the rest goes on in the session, from what is
+    /// acknowledged: a new one would make the answers worthless that are only late.
+    fn go_on(&mut self, to: NodeId, out: Out) {
+        let Part::Leading(leader) = &mut self.part else { return };
+        let Some(peer) = leader.peers.get_mut(&to) else { return };
+        let prev = peer.next.prev();
+        match (peer.pace, self.log.ballot(prev)) {
+            (Pace::Replicate, _) => peer.rewind(),
+            (Pace::Probe { .. }, Some(ballot)) => {
+                peer.stalled = 0;
+                let (session, prev) = (peer.session, LogId { ballot, index: prev });
+                self.send(to, Body::Sync { session, prev }, self.meta_seq, out);
+            }
+            _ => {
+                peer.snapshot_failed();
+                peer.end_session();
+                self.ping_one(to, out);
+            }
+        }
     }
 
     pub(crate) fn replicate_all(&mut self, out: Out) {
@@ -253,23 +269,56 @@ impl<R: Rules> Zab<R> {
         commit: Index,
         out: Out,
     ) {
-        if !self.well_formed(prev, &entries) || !self.is_in_session(session, out) {
+        let last = self.log.last().index;
+        let upto = Index(prev.0.saturating_add(entries.len() as u64));
+        let Part::Following(following) = &mut self.part else { return };
+        if !is_dense(prev, &entries, self.promised.round) || !following.hear(session, upto, false, last) {
             return;
         }
-        let next = self.log.last().index.next();
-        let Some(place) = R::place(next, prev.next()) else { return self.missed(out) };
+        following.told = following.told.max(commit);
+        let Some(place) = R::place(last.next(), prev.next()).filter(|_| session == following.session) else {
+            following.early.hold(prev, entries, &self.config);
+            return self.ask(out);
+        };
         let entries: Vec<Entry> = (place.0..).zip(entries).map(|(at, entry)| moved(entry, at)).collect();
-        if !self.take(entries, out) {
-            return;
+        if self.take(entries, out) {
+            self.take_what_came_early(from, out);
         }
+    }
+
+    /// The turn of what was held back may have come. Acknowledge what there is of the session.
+    pub(crate) fn take_what_came_early(&mut self, from: NodeId, out: Out) {
+        loop {
+            let last = self.log.last().index;
+            let Part::Following(following) = &mut self.part else { return };
+            if following.session != following.heard {
+                return;
+            }
+            let Some((_, entries)) = following.early.next(last) else { break };
+            if !self.take(entries, out) {
+                return;
+            }
+        }
+        self.commit_told(out);
         let matched = self.log.last().index;
-        self.commit_to(R::may_apply(commit, matched).min(matched), out);
+        let Part::Following(following) = &mut self.part else { return };
+        following.asked = 0;
+        let session = following.session;
+        let led = following.early.led.filter(|last| last.index <= matched);
         self.send(from, Body::Ack { session, matched }, self.seq, out);
+        if let Some(last) = led {
+            self.new_leader(from, session, last, out);
+        }
     }
 
     /// Add what the log does not have; the rest it has from this leader. Answers false if that is not so.
     fn take(&mut self, mut entries: Vec<Entry>, out: Out) -> bool {
-        let last = self.log.last().index;
+        let end = self.log.last();
+        let last = end.index;
+        let descends = |entry: &Entry| entry.id.index > last && entry.id.ballot.round < end.ballot.round;
+        if entries.iter().any(descends) {
+            return false;
+        }
         let known = entries.iter().take_while(|entry| entry.id.index <= last).count();
         let new = entries.split_off(known);
         let differs = |entry: &Entry| {
@@ -296,28 +345,19 @@ impl<R: Rules> Zab<R> {
         self.refilled();
     }
 
-    /// Entries follow `prev` densely, in ascending epochs, none beyond the one accepted or before the last held.
-    fn well_formed(&self, prev: Index, entries: &[Entry]) -> bool {
-        if prev > self.log.last().index && entries.is_empty() {
-            return false;
+    pub(crate) fn committed(&mut self, commit: Index, out: Out) {
+        if let Part::Following(following) = &mut self.part {
+            following.told = following.told.max(commit);
         }
-        let (mut index, mut round) = (prev.0, 0);
-        let dense = entries.iter().all(|entry| {
-            let follows = entry.id.index.0 == index.wrapping_add(1) && entry.id.ballot.round >= round;
-            (index, round) = (entry.id.index.0, entry.id.ballot.round);
-            follows && round <= self.promised.round
-        });
-        let last = self.log.last();
-        let descends =
-            |entry: &Entry| entry.id.index > last.index && entry.id.ballot.round < last.ballot.round;
-        dense && !entries.iter().any(descends)
+        self.commit_told(out);
     }
 
-    pub(crate) fn committed(&mut self, session: u64, commit: Index, out: Out) {
-        if self.is_in_session(session, out) {
-            let matched = self.log.last().index;
-            self.commit_to(R::may_apply(commit, matched).min(matched), out);
-        }
+    /// Commit what the leader is known to have committed, as far as the log is its own.
+    fn commit_told(&mut self, out: Out) {
+        let Part::Following(following) = &self.part else { return };
+        let last = self.log.last().index;
+        let matched = if following.synced { last } else { self.commit };
+        self.commit_to(R::may_apply(following.told, matched).min(last), out);
     }
 
     /// A heartbeat, which tells how far the session has come.
@@ -333,15 +373,24 @@ impl<R: Rules> Zab<R> {
         let priority = self.config.priority;
         self.send(from, Body::Pong { round, priority }, self.meta_seq, out);
         let last = self.log.last().index;
-        let Part::Following(following) = &self.part else { return };
-        let (known, whole, synced) = (following.session, following.is_whole(), following.synced);
-        let lost = whole && session == known && (sent > last || led && !following.led);
-        if lost || session == 0 || session > known || (session == known && !whole) {
-            self.missed(out);
+        let Part::Following(following) = &mut self.part else { return };
+        following.hear(session, sent, led, last);
+        if session == 0 || following.lacks(last) {
+            self.ask(out);
         }
-        let matched = if synced { last } else { self.commit };
-        self.commit_to(R::may_apply(commit, matched).min(last), out);
+        self.committed(commit, out);
     }
+}
+
+/// Whether entries follow `prev` densely, in ascending epochs, none beyond the one accepted.
+fn is_dense(prev: Index, entries: &[Entry], accepted: u64) -> bool {
+    let (mut index, mut round) = (prev.0, 0);
+    let dense = entries.iter().all(|entry| {
+        let follows = entry.id.index.0 == index.wrapping_add(1) && entry.id.ballot.round >= round;
+        (index, round) = (entry.id.index.0, entry.id.ballot.round);
+        follows && round <= accepted
+    });
+    dense && !entries.is_empty()
 }
 
 /// An entry at a place in the log, which is its own.

@@ -14,10 +14,10 @@ use quorate_protocol::{
 
 use crate::discovery::Discovery;
 use crate::election::Looking;
+use crate::following::Following;
 use crate::leader::Leader;
 use crate::message::{Body, History, Message};
 use crate::rules::{Paper, Rules};
-use crate::synchronisation::Following;
 
 /// What a node is at the moment.
 #[derive(Clone, Debug, Hash)]
@@ -347,7 +347,9 @@ impl<R: Rules> Zab<R> {
             peer.active = true;
         }
         match body {
-            Body::AckEpoch { history, end } => self.epoch_acknowledged(from, history, end, out),
+            Body::AckEpoch { history, end, heard } => {
+                self.epoch_acknowledged(from, history, (end, heard), out);
+            }
             Body::AckLeader { session, matched } => self.leader_acknowledged(from, session, matched, out),
             Body::Ack { session, matched } => self.acknowledged(from, session, matched, out),
             Body::Pong { round, priority } => self.pong(from, round, priority, out),
@@ -369,11 +371,11 @@ impl<R: Rules> Zab<R> {
             Body::Sync { session, prev } => self.sync(from, session, prev, out),
             Body::Snapshot { session, id, membership } => self.snapshot(from, session, id, membership, out),
             Body::NewLeader { session, last } => self.new_leader(from, session, last, out),
-            Body::UpToDate { session, commit } => self.up_to_date(from, session, commit, out),
+            Body::UpToDate { commit, .. } => self.up_to_date(from, commit, out),
             Body::Propose { session, prev, entries, commit } => {
                 self.proposed(from, session, prev, entries, commit, out);
             }
-            Body::Commit { session, commit } => self.committed(session, commit, out),
+            Body::Commit { commit, .. } => self.committed(commit, out),
             Body::Ping { session, sent, led, commit, round, .. } => {
                 self.ping(from, (session, sent, led), commit, round, out);
             }

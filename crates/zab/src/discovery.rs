@@ -17,7 +17,6 @@ use quorate_protocol::{Ballot, LogId, NodeId, Seq};
 use crate::core::{Out, Part, Zab};
 use crate::message::{Body, History, State, Vote};
 use crate::rules::Rules;
-use crate::synchronisation::Following;
 
 /// What who was elected knows.
 #[derive(Clone, Debug, Default, Hash)]
@@ -122,7 +121,13 @@ impl<R: Rules> Zab<R> {
     }
 
     /// A follower has accepted the epoch, and tells its history.
-    pub(crate) fn epoch_acknowledged(&mut self, from: NodeId, history: History, end: LogId, out: Out) {
+    pub(crate) fn epoch_acknowledged(
+        &mut self,
+        from: NodeId,
+        history: History,
+        (end, heard): (LogId, u64),
+        out: Out,
+    ) {
         let own = self.history();
         match &mut self.part {
             Part::Discovering(discovery) if discovery.picked => {
@@ -138,7 +143,7 @@ impl<R: Rules> Zab<R> {
                     false => self.leave(out),
                 }
             }
-            Part::Leading(_) => self.synchronise(from, end, out),
+            Part::Leading(_) => self.synchronise(from, end, heard, out),
             _ => {}
         }
     }
@@ -188,7 +193,8 @@ impl<R: Rules> Zab<R> {
         }
         self.elapsed = 0;
         self.unreachable = false;
-        if new != self.promised {
+        let known = new == self.promised;
+        if !known {
             self.promised = new;
             self.leader = None;
             self.fail_reads(out);
@@ -196,8 +202,14 @@ impl<R: Rules> Zab<R> {
         }
         let synced = self.joined == self.promised;
         let Part::Following(following) = &mut self.part else { return };
+        if known && following.heard > 0 {
+            return; // It was accepted long ago, and the leader knows.
+        }
+        if !known {
+            *following = following.anew();
+        }
         if !following.accepted {
-            *following = Following { accepted: true, synced, ..following.clone() };
+            (following.accepted, following.synced) = (true, synced);
         }
         self.acknowledge_epoch(self.log.last(), out);
     }
@@ -207,7 +219,8 @@ impl<R: Rules> Zab<R> {
         let history = self.history();
         let Part::Following(following) = &mut self.part else { return };
         following.asked = 0;
-        let (to, after) = (following.leader, if R::promise_is_durable() { self.seq } else { Seq(0) });
-        self.send(to, Body::AckEpoch { history, end }, after, out);
+        let (to, heard) = (following.leader, following.heard);
+        let after = if R::promise_is_durable() { self.seq } else { Seq(0) };
+        self.send(to, Body::AckEpoch { history, end, heard }, after, out);
     }
 }

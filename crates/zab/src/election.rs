@@ -57,8 +57,8 @@ impl<R: Rules> Zab<R> {
                 }
             }
             Part::Following(following) => {
-                following.asked += 1;
-                if !following.is_whole() && following.asked >= self.config.heartbeat_ticks {
+                following.tick(self.config.heartbeat_ticks);
+                if following.lacks(self.log.last().index) {
                     self.ask(out);
                 }
             }

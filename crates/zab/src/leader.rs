@@ -50,9 +50,6 @@ impl core::hash::Hash for Leader {
     }
 }
 
-/// Sessions with one follower in a heartbeat interval, at most.
-const MOST_SESSIONS: u32 = 8;
-
 /// A peer's progress, with what Zab adds to it.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Peer {
@@ -73,8 +70,6 @@ pub(crate) struct Peer {
     pub stalled: u32,
     /// The snapshot it waits for has been handed over whole.
     pub handed_over: bool,
-    /// Sessions begun with it in this heartbeat interval.
-    begun: u32,
 }
 
 impl core::ops::Deref for Peer {
@@ -103,7 +98,6 @@ impl Peer {
             told_commit: Index(0),
             stalled: 0,
             handed_over: false,
-            begun: 0,
         }
     }
 
@@ -111,8 +105,7 @@ impl Peer {
     pub fn begin(&mut self, session: u64, prev: Index, goal: Index) {
         let mut progress = Progress::new(prev.next());
         (progress.active, progress.round) = (self.active, self.round);
-        let begun = self.begun + 1;
-        *self = Peer { progress, session, goal, priority: self.priority, begun, ..Peer::new() };
+        *self = Peer { progress, session, goal, priority: self.priority, ..Peer::new() };
     }
 
     /// There is no session any more; what it has acknowledged still counts, until it says otherwise.
@@ -130,20 +123,18 @@ impl Peer {
     /// A heartbeat interval has passed.
     pub fn beat(&mut self) {
         self.stalled = if self.waits() { self.stalled + 1 } else { 0 };
-        self.begun = 0;
     }
 
-    /// Whether another session may begin with it in this heartbeat interval. To find where two logs part takes a few;
-    /// but a request that arrives twice brings the whole difference twice, so without a bound they would beget each
-    /// other. Who is refused asks again.
-    pub fn may_begin(&self) -> bool {
-        self.begun < MOST_SESSIONS
-    }
-
-    /// Whether what is unanswered is to be taken for lost: a probe after an interval, the rest after several.
+    /// Whether what is unanswered is to be taken for lost.
     pub fn is_stalled(&self) -> bool {
-        let patience = if matches!(self.pace, Pace::Probe { .. }) { 1 } else { STALLED_HEARTBEATS };
-        self.waits() && self.stalled >= patience
+        self.waits() && self.stalled >= STALLED_HEARTBEATS
+    }
+
+    /// Go on in the session from what is acknowledged: what came will be known already, and answered again.
+    pub fn rewind(&mut self) {
+        self.progress.probe();
+        self.progress.pace = Pace::Replicate;
+        (self.led, self.stalled) = (self.joined, 0);
     }
 
     /// What it holds durably, as far as that counts.
@@ -221,24 +212,5 @@ impl Leader {
             Some(&(_, fact)) => Err(Violation(fact)),
             None => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Requests that arrive twice would else bring the whole difference twice, and beget each other (the seeded world:
-    /// `sim --protocol zab --seed 418`).
-    #[test]
-    fn so_many_sessions_begin_in_a_heartbeat_interval_and_no_more() {
-        let mut peer = Peer::new();
-        for session in 1..=u64::from(MOST_SESSIONS) {
-            assert!(peer.may_begin());
-            peer.begin(session, Index(0), Index(0));
-        }
-        assert!(!peer.may_begin());
-        peer.beat();
-        assert!(peer.may_begin());
     }
 }

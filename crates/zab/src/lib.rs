@@ -23,8 +23,9 @@
 //! Zab's broadcast has no check of the preceding entry: it rests on channels that lose, repeat and reorder nothing. No
 //! host is asked for such channels here. A leader numbers its synchronisations with each follower; what it then
 //! sends belongs to that session, and within it the dense indexes number the entries. A follower takes only what
-//! comes next in its session. Where something is missing, it asks to be synchronised again, which begins a new
-//! session from where its log ends. A heartbeat tells how far the session has come, so that a loss at its end is found too.
+//! comes next in its session; what comes earlier it holds back (module `following`). Where something stays missing, it
+//! asks to be synchronised again, which begins a new session from where its log ends. A heartbeat tells how far the
+//! session has come, so that a loss at its end is found too.
 //!
 //! # Invariants
 //!
@@ -45,6 +46,7 @@ mod broadcast;
 mod core;
 mod discovery;
 mod election;
+mod following;
 mod leader;
 mod lease;
 mod membership;

@@ -84,6 +84,8 @@ pub enum Body {
         history: History,
         /// The last entry that may agree with yours.
         end: LogId,
+        /// The last session of yours that I have heard of, in this epoch; 0 for none.
+        heard: u64,
     },
     /// A session begins: your log is mine up to here; what is after it, cut off (TRUNC). What it lacks follows (DIFF).
     Sync {
@@ -269,9 +271,10 @@ impl Encode for Message {
             }
             Body::FollowerInfo { accepted } | Body::Stale { accepted } => accepted.encode(out),
             Body::NewEpoch { chosen } => out.bool(*chosen),
-            Body::AckEpoch { history, end } => {
+            Body::AckEpoch { history, end, heard } => {
                 history.encode(out);
                 end.encode(out);
+                out.u64(*heard);
             }
             Body::Sync { session, prev: id } | Body::NewLeader { session, last: id } => {
                 out.u64(*session);
@@ -346,7 +349,10 @@ impl Decode for Message {
             }
             2 => Body::FollowerInfo { accepted: Ballot::decode(input)? },
             3 => Body::NewEpoch { chosen: input.bool()? },
-            4 => Body::AckEpoch { history: History::decode(input)?, end: LogId::decode(input)? },
+            4 => {
+                let (history, end) = (History::decode(input)?, LogId::decode(input)?);
+                Body::AckEpoch { history, end, heard: input.u64()? }
+            }
             5 => Body::Sync { session: input.u64()?, prev: LogId::decode(input)? },
             6 => {
                 let (session, id) = (input.u64()?, LogId::decode(input)?);

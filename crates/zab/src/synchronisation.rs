@@ -16,38 +16,10 @@ use alloc::vec::Vec;
 use quorate_protocol::{Effect, Index, LogId, Membership, NodeId, Pace, Seq, WriteOp};
 
 use crate::core::{Out, Part, Zab};
+use crate::following::Following;
 use crate::leader::Leader;
 use crate::message::{Body, Vote};
 use crate::rules::Rules;
-
-/// What a follower knows of its leader.
-#[derive(Clone, Debug, Hash)]
-pub(crate) struct Following {
-    pub leader: NodeId,
-    /// The vote that elected it, if that is how it came to be followed.
-    pub vote: Option<Vote>,
-    /// It was elected because its predecessor asked for it.
-    pub transfer: bool,
-    /// Its present epoch was accepted.
-    pub accepted: bool,
-    /// The log is a prefix of its history.
-    pub synced: bool,
-    /// The session; 0 before the first.
-    pub session: u64,
-    /// Something of the session was missed.
-    pub gap: bool,
-    /// NEWLEADER came in this session.
-    pub led: bool,
-    /// Ticks since something was last asked for.
-    pub asked: u32,
-}
-
-impl Following {
-    /// Whether it is in a session and has missed nothing.
-    pub fn is_whole(&self) -> bool {
-        self.session != 0 && !self.gap
-    }
-}
 
 // The leader's side.
 impl<R: Rules> Zab<R> {
@@ -64,11 +36,12 @@ impl<R: Rules> Zab<R> {
         let mut leader = Leader::new(&others, initial, self.meta_seq, bytes);
         ends.keys().for_each(|node| _ = leader.peers.get_mut(node).map(|peer| peer.active = true));
         self.part = Part::Leading(alloc::boxed::Box::new(leader));
-        ends.into_iter().for_each(|(node, end)| self.synchronise(node, end, out));
+        ends.into_iter().for_each(|(node, end)| self.synchronise(node, end, 0, out));
     }
 
-    /// Begin a session with a follower whose log may agree with ours up to `end`, if it agrees at all.
-    pub(crate) fn synchronise(&mut self, to: NodeId, end: LogId, out: Out) {
+    /// Begin a session with a follower whose log may agree with ours up to `end`, if it agrees at all: unless one has begun of
+    /// which it had not heard when it asked.
+    pub(crate) fn synchronise(&mut self, to: NodeId, end: LogId, heard: u64, out: Out) {
         let last = self.log.last().index;
         let Part::Leading(leader) = &mut self.part else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
@@ -79,7 +52,7 @@ impl<R: Rules> Zab<R> {
         {
             return; // It asks while its image is on the way.
         }
-        if !peer.may_begin() {
+        if heard < peer.session {
             return;
         }
         let session = leader.next_session();
@@ -211,17 +184,7 @@ impl<R: Rules> Zab<R> {
     /// Follow a node.
     pub(crate) fn follow(&mut self, leader: NodeId, vote: Option<Vote>, transfer: bool, out: Out) {
         self.leave(out);
-        self.part = Part::Following(Following {
-            leader,
-            vote,
-            transfer,
-            accepted: false,
-            synced: false,
-            session: 0,
-            gap: false,
-            led: false,
-            asked: u32::MAX / 2,
-        });
+        self.part = Part::Following(Following::new(leader, vote, transfer));
     }
 
     /// A message has come from `from` that only the leader of an epoch that a quorum has accepted sends. Answers whether it
@@ -261,9 +224,7 @@ impl<R: Rules> Zab<R> {
         if !same {
             if following.accepted {
                 // The same node leads again, in a later epoch.
-                *following =
-                    Following { accepted: false, synced: false, session: 0, led: false, ..following.clone() };
-                following.asked = u32::MAX / 2;
+                *following = following.anew();
             }
             self.ask(out);
             return false;
@@ -274,7 +235,8 @@ impl<R: Rules> Zab<R> {
         true
     }
 
-    /// Ask the leader for what comes next: its epoch, or to be synchronised. Not again before a heartbeat's time has passed.
+    /// Ask the leader for what comes next: its epoch, or to be synchronised. Not before a heartbeat's time has passed since it
+    /// was last asked, or since something was first missed: it may be on its way.
     pub(crate) fn ask(&mut self, out: Out) {
         let accepted = self.promised;
         let patience = self.config.heartbeat_ticks;
@@ -290,37 +252,22 @@ impl<R: Rules> Zab<R> {
         }
     }
 
-    /// Something of the session is missing.
-    pub(crate) fn missed(&mut self, out: Out) {
-        if let Part::Following(following) = &mut self.part {
-            following.gap = true;
-            self.ask(out);
-        }
-    }
-
-    /// Whether a message belongs to the session; one of a later session, whose beginning was missed, is a gap.
-    pub(crate) fn is_in_session(&mut self, session: u64, out: Out) -> bool {
-        let Part::Following(following) = &self.part else { return false };
-        let (known, whole) = (following.session, following.is_whole());
-        if session > known {
-            self.missed(out);
-        }
-        session == known && whole
-    }
-
     /// A session begins; the log agrees with the leader's history up to where it is cut off, or it is a prefix of it already.
     fn begin_session(&mut self, session: u64) {
         if let Part::Following(following) = &mut self.part {
-            (following.synced, following.session, following.gap, following.led) =
-                (true, session, false, false);
-            following.asked = u32::MAX / 2;
+            following.begin(session);
         }
     }
 
     pub(crate) fn sync(&mut self, from: NodeId, session: u64, prev: LogId, out: Out) {
-        let Part::Following(following) = &self.part else { return };
-        if session <= following.session {
+        let last = self.log.last().index;
+        let Part::Following(following) = &mut self.part else { return };
+        if !following.hear(session, Index(0), false, last) {
             return;
+        }
+        if session == following.session {
+            // Its answer may have been lost.
+            return self.send(from, Body::Ack { session, matched: last }, self.seq, out);
         }
         let synced = following.synced;
         let known = self.log.ballot(prev.index);
@@ -345,8 +292,7 @@ impl<R: Rules> Zab<R> {
         if !R::history_before_epoch() {
             self.join(out);
         }
-        let matched = self.log.last().index;
-        self.send(from, Body::Ack { session, matched }, self.seq, out);
+        self.take_what_came_early(from, out);
     }
 
     pub(crate) fn snapshot(
@@ -357,8 +303,10 @@ impl<R: Rules> Zab<R> {
         membership: Membership,
         out: Out,
     ) {
-        let Part::Following(following) = &self.part else { return };
-        if session <= following.session || id.index.0 >= u64::MAX / 2 {
+        let last = self.log.last().index;
+        let Part::Following(following) = &mut self.part else { return };
+        let late = session <= following.session || !following.hear(session, Index(0), false, last);
+        if late || id.index.0 >= u64::MAX / 2 {
             return;
         }
         if id.index <= self.commit || self.log.contains(id) {
@@ -366,8 +314,7 @@ impl<R: Rules> Zab<R> {
             return match following.synced {
                 true => {
                     self.begin_session(session);
-                    let matched = self.log.last().index;
-                    self.send(from, Body::Ack { session, matched }, self.seq, out);
+                    self.take_what_came_early(from, out);
                 }
                 false => self.acknowledge_epoch(self.log.last(), out),
             };
@@ -383,7 +330,7 @@ impl<R: Rules> Zab<R> {
         self.refilled();
         out.push(Effect::InstallSnapshot(id));
         self.write(vec![WriteOp::Reset { id }], out);
-        self.send(from, Body::Ack { session, matched: id.index }, self.seq, out);
+        self.take_what_came_early(from, out);
     }
 
     /// The leader's epoch becomes this node's.
@@ -395,27 +342,30 @@ impl<R: Rules> Zab<R> {
     }
 
     pub(crate) fn new_leader(&mut self, from: NodeId, session: u64, last: LogId, out: Out) {
-        if !self.is_in_session(session, out) {
+        let end = self.log.last().index;
+        let Part::Following(following) = &mut self.part else { return };
+        if !following.hear(session, last.index, true, end) {
             return;
         }
-        if self.log.last().index < last.index {
-            return self.missed(out);
+        if session != following.session || end < last.index {
+            following.early.led = Some(last);
+            return self.ask(out);
         }
         if self.log.ballot(last.index).is_some_and(|ballot| ballot != last.ballot) {
             return self.contradicted();
         }
         self.join(out);
         if let Part::Following(following) = &mut self.part {
-            following.led = true;
+            (following.led, following.asked) = (true, 0);
         }
         let after = if R::acknowledges_when_durable() { self.seq } else { Seq(0) };
         let matched = self.log.last().index;
         self.send(from, Body::AckLeader { session, matched }, after, out);
     }
 
-    pub(crate) fn up_to_date(&mut self, from: NodeId, session: u64, commit: Index, out: Out) {
+    pub(crate) fn up_to_date(&mut self, from: NodeId, commit: Index, out: Out) {
         self.leader = Some(from);
-        self.committed(session, commit, out);
+        self.committed(commit, out);
     }
 
     pub(crate) fn contradicted(&mut self) {

@@ -49,7 +49,7 @@ fn message(kind: u64, random: &mut Random) -> Message {
         }
         1 => Body::FollowerInfo { accepted: ballot(random) },
         2 => Body::NewEpoch { chosen: yes },
-        3 => Body::AckEpoch { history: history(random), end: id(random) },
+        3 => Body::AckEpoch { history: history(random), end: id(random), heard: number },
         4 => Body::Sync { session, prev: id(random) },
         5 => Body::Snapshot { session, id: id(random), membership: membership(random) },
         6 => Body::NewLeader { session, last: id(random) },

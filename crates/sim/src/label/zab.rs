@@ -122,9 +122,13 @@ fn electing(epoch: u64, body: &Body) -> Label {
             let chosen = (*chosen).into();
             told("NEWEPOCH", epoch, vec![("chosen", chosen)], format_args!("{epoch}"))
         }
-        Body::AckEpoch { history, end } => {
-            let fields =
-                vec![("current", history.current.into()), ("last", at(history.last)), ("end", at(*end))];
+        Body::AckEpoch { history, end, heard } => {
+            let fields = vec![
+                ("current", history.current.into()),
+                ("last", at(history.last)),
+                ("end", at(*end)),
+                ("heard", (*heard).into()),
+            ];
             let detail = format_args!("{epoch}, epoch {}, log to {}", history.current, history.last);
             told("ACK-E", epoch, fields, detail)
         }

@@ -58,7 +58,10 @@ impl<R: Rules> Dialect for Spoken<R> {
             }
             Body::FollowerInfo { accepted } | Body::Stale { accepted } => format!("accepted={accepted}"),
             Body::NewEpoch { chosen } => mark(*chosen, "chosen").trim_start().into(),
-            Body::AckEpoch { history: told, end } => format!("history={} end={}", history(*told), id(*end)),
+            Body::AckEpoch { history: told, end, heard } => {
+                let heard = if *heard > 0 { format!(" heard=#{heard}") } else { String::new() };
+                format!("history={} end={}{heard}", history(*told), id(*end))
+            }
             Body::Sync { session, prev } => format!("#{session} prev={}", id(*prev)),
             Body::Snapshot { session, id: at, membership } => {
                 format!("#{session} at={} ({})", id(*at), show_membership(membership))
