@@ -159,7 +159,8 @@ impl<R: Rules> Paxos<R> {
 
     /// Phase 1b.
     pub(crate) fn prepare(&mut self, from: NodeId, ballot: Ballot, start: Index, transfer: bool, out: Out) {
-        if ballot < self.promised {
+        let known = ballot == self.promised;
+        if !known && !R::may_promise(self.promised, ballot) {
             return self.answer_stale(from, out);
         }
         // Also for a promise that was given: half of what it reports may have been lost since.
@@ -169,9 +170,8 @@ impl<R: Rules> Paxos<R> {
         if start <= self.slots.base().index {
             return self.send(from, Body::LetGo { base: self.slots.base() }, self.meta_seq, out);
         }
-        if ballot > self.promised {
-            let disturbs = !transfer && self.hears_leader_other_than(from);
-            if disturbs || !R::may_promise(self.promised, ballot) {
+        if !known {
+            if !transfer && self.hears_leader_other_than(from) {
                 return;
             }
             self.enter(ballot, None, out);

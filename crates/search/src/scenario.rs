@@ -46,11 +46,26 @@ const fn world(name: &'static str, about: &'static str, limits: Limits) -> Scena
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 13] = [
+    pub const ALL: [Scenario; 16] = [
         world(
             "one-campaign",
             "one campaign, one command; nothing is too old to arrive",
             Limits { rounds: 1, campaigns: 1, stale: true, proposals: 1, ..BASE },
+        ),
+        world(
+            "one-leader",
+            "one campaign, one command",
+            Limits { rounds: 1, campaigns: 1, proposals: 1, ..BASE },
+        ),
+        world(
+            "one-leader-crashes",
+            "one campaign, one crash with everything on the disk",
+            Limits { rounds: 1, campaigns: 1, crashes: 1, ..BASE },
+        ),
+        world(
+            "two-voters",
+            "two campaigns in two rounds, one command, among two voters",
+            Limits { proposals: 1, voters: &[1, 2], ..BASE },
         ),
         world(
             "rivals",

@@ -17,6 +17,14 @@ fn one_round_has_this_many_states_and_nothing_wrong() {
     assert_eq!((outcome.states, outcome.depth, outcome.complete), (14_632, 19, true));
 }
 
+/// The same of Zab: an epoch among three, from its election to a command.
+#[test]
+fn an_epoch_of_zabs_has_this_many_states_and_nothing_wrong() {
+    let outcome = searched("zab", "one-leader", 100_000);
+    assert_eq!(outcome.counterexample, None);
+    assert_eq!((outcome.states, outcome.depth, outcome.complete), (18_656, 20, true));
+}
+
 /// As far as they go in a second or two; the command line goes to their ends.
 #[test]
 fn the_first_states_of_every_scenario_have_nothing_wrong() {

@@ -150,6 +150,10 @@ bugs! {
     ForgetPromiseOnRestart: "forget-promise-on-restart", PROMISING,
         "Lamport 2001 §2.5; Zab §V: acceptedEpoch is persistent",
         "two leaders with the same acceptors behind them";
+    /// An acceptor promises whatever ballot it is asked for.
+    PromiseAnyBallot: "promise-any-ballot", PAXOS,
+        "a textbook's form of Lamport 2001 §2.2, phase 1b",
+        "a value chosen twice";
     /// An acceptor accepts under whatever ballot.
     AcceptAnyBallot: "accept-any-ballot", PAXOS,
         "a textbook's form of Lamport 2001 §2.2, phase 2b",
@@ -177,6 +181,10 @@ bugs! {
     /// A server leads whoever follows it, also those with a longer history.
     LeadWithoutHistory: "lead-without-history", ZAB,
         "Zab §V, phase 1: the leader's history is the latest of its quorum's",
+        "a leader without committed entries";
+    /// An epoch is acknowledged before it is on disk that it was accepted.
+    EpochAckedEarly: "epoch-acked-early", ZAB,
+        "Zab §V, phase 1: acceptedEpoch is persistent",
         "a leader without committed entries";
     /// currentEpoch is durable before the history that belongs to it.
     EpochBeforeHistory: "epoch-before-history", ZAB,

@@ -60,6 +60,12 @@ const QUESTIONS: &str = "chaos_us=8000000,tick_us=10000,load.patience_us=300000,
                          pace.tail_us=50000,load.think_us=3000,load.read_percent=85,load.clients=8,\
                          faults.crash_after_question=80,faults.crash=20,faults.every_us=300000,pace.fifo=0";
 
+/// Slow disks whose power fails just after they were given a promise to keep, and leaders that come back from behind a partition.
+const PROMISES: &str = "chaos_us=8000000,tick_us=10000,load.patience_us=300000,pace.network_max_us=5000,\
+                        pace.tail_us=50000,load.clients=8,load.read_percent=10,load.think_us=3000,\
+                        faults.power_percent=100,faults.isolate=30,faults.crash=30,faults.every_us=150000,\
+                        pace.disk_max_us=40000";
+
 /// Reads by lease on clocks that differ as much as they may, and leaders that hand over.
 const TRANSFERS: &str = "chaos_us=8000000,tick_us=10000,load.patience_us=300000,pace.network_max_us=5000,\
                          pace.tail_us=50000,load.think_us=3000,load.read_percent=85,load.clients=8,\
@@ -152,6 +158,7 @@ caught! {
     compaction_cancel_lost: Raft CancelLost, WATCHES, 0;
 
     paxos_forget_promise_on_restart: Paxos ForgetPromiseOnRestart, LOGS, 5;
+    paxos_promise_any_ballot: Paxos PromiseAnyBallot, LOGS, 1;
     paxos_accept_any_ballot: Paxos AcceptAnyBallot, LOGS, 1;
     paxos_promise_without_report: Paxos PromiseWithoutReport, LOGS, 1;
     paxos_largest_value: Paxos LargestValue, LOGS, 10;
@@ -161,12 +168,15 @@ caught! {
     paxos_joint_skipped: Paxos JointSkipped, LOGS, 38;
     paxos_ack_before_fsync: Paxos AckBeforeFsync, LOGS, 6;
     paxos_read_without_quorum_round: Paxos ReadWithoutQuorumRound, CLIENTS, 13;
+    paxos_read_tokens_reused: Paxos ReadTokensReused, CLIENTS, 6, QUESTIONS;
     zab_forget_promise_on_restart: Zab ForgetPromiseOnRestart, LOGS, 6;
-    zab_lead_without_history: Zab LeadWithoutHistory, LOGS, 1;
-    zab_epoch_before_history: Zab EpochBeforeHistory, LOGS, 9;
-    zab_new_leader_acked_early: Zab NewLeaderAckedEarly, LOGS, 1, POWER;
+    zab_lead_without_history: Zab LeadWithoutHistory, LOGS, 3;
+    zab_epoch_acked_early: Zab EpochAckedEarly, LOGS, 474, PROMISES;
+    zab_epoch_before_history: Zab EpochBeforeHistory, LOGS, 13;
+    zab_new_leader_acked_early: Zab NewLeaderAckedEarly, LOGS, 79, POWER;
     zab_established_early: Zab EstablishedEarly, LOGS, 4;
     zab_hole_closed: Zab HoleClosed, LOGS, 0;
     zab_commit_without_quorum: Zab CommitWithoutQuorum, LOGS, 1;
     zab_read_without_quorum_round: Zab ReadWithoutQuorumRound, CLIENTS, 13;
+    zab_read_tokens_reused: Zab ReadTokensReused, CLIENTS, 14, QUESTIONS;
 }

@@ -14,6 +14,7 @@ broken_rules! {
     fn keeps_promises_over_restarts() -> bool { VoteUnderLease => false }
     fn towards(current: &Membership, target: &Membership) -> Membership { JointSkipped => target.clone() }
     fn heeds_what_was_held() -> bool { DamageForgotten => false }
+    fn may_promise(promised: Ballot, asked: Ballot) -> bool { PromiseAnyBallot => true }
     fn may_accept(promised: Ballot, proposed: Ballot) -> bool { AcceptAnyBallot => true }
     fn reports_what_was_accepted() -> bool { PromiseWithoutReport => false }
     fn outranks(other: &Entry, known: &Entry) -> bool { LargestValue => other.data > known.data }

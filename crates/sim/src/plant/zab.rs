@@ -6,6 +6,7 @@ use quorate_zab::{History, Paper, Rules, Zab};
 broken_rules! {
     Zab:
     fn may_lead(leader: History, own: History) -> bool { LeadWithoutHistory => true }
+    fn promise_is_durable() -> bool { EpochAckedEarly => false }
     fn history_before_epoch() -> bool { EpochBeforeHistory => false }
     fn acknowledges_when_durable() -> bool { NewLeaderAckedEarly => false }
     fn may_establish(acknowledged: bool) -> bool { EstablishedEarly => true }
