@@ -274,7 +274,8 @@ impl Client {
                 record.status = Status::Committed;
                 record.ops = saw(plan, first, &answers);
                 if plan.values().all(|ops| matches!(ops[..], [Op::Read(ref key)] if key.starts_with(b"a"))) {
-                    let balances: Vec<i64> = answers.iter().filter_map(|(_, answer)| balance(answer)).collect();
+                    let balances: Vec<i64> =
+                        answers.iter().filter_map(|(_, answer)| balance(answer)).collect();
                     env.atomic.balances.push((recorded as u64, balances));
                 }
                 self.done = true;

@@ -33,8 +33,7 @@ pub fn of_begin(begin: &Begin) -> Label {
     let txn = begin.txn.to_string();
     let sites: Vec<u64> = begin.works.iter().map(|(site, _)| site.0).collect();
     let text = format!("{txn} of age {} at sites {sites:?}", begin.age.0);
-    let fields =
-        vec![("txn", txn.into()), ("age", begin.age.0.into()), ("sites", Value::Numbers(sites))];
+    let fields = vec![("txn", txn.into()), ("age", begin.age.0.into()), ("sites", Value::Numbers(sites))];
     Label::new("Begin", fields, format_args!("{text}"))
 }
 
