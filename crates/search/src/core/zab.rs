@@ -26,6 +26,8 @@ const PLANTS: [Plant; 3] = [
 impl<R: Rules + Clone> Core for Zab<R> {
     const SYMMETRIC: bool = false;
 
+    /// The epoch its sender has accepted, also where it speaks of none: so where late messages are lost, a candidate that is behind
+    /// is not heard by who has accepted a later epoch. Were it heard, no world here would have an end.
     fn round(message: &Message) -> u64 {
         message.epoch
     }
