@@ -136,8 +136,7 @@ impl Rehearsal<'_> {
         Some((file, dice.below(size)))
     }
 
-    /// Flipped bits before the last frame, and in a copy of the superblock: one is always read around, and so are several, unless
-    /// they hit, in a log of few frames, all that tells of the others.
+    /// Flipped bits before the last frame, and in a copy of the superblock: all are read around.
     fn flip_bits(&self, copy: &MemoryDisk, dice: &mut Random) -> Result<&'static str, Wrong> {
         let mut flipped = Vec::new();
         for _ in 0..dice.between(1, 7) {
@@ -154,8 +153,8 @@ impl Rehearsal<'_> {
             flipped.push(format!("bit 0 of byte {byte} of {file}"));
         }
         match self.judge(copy)? {
-            Err(error) if !self.harmed && flipped.len() == 1 => {
-                let (at, vouched) = (&flipped[0], self.vouched);
+            Err(error) if !self.harmed => {
+                let (at, vouched) = (flipped.join(" and "), self.vouched);
                 Err(format!("flipped {at}, of a log that is vouched for up to {vouched:?}: {error}"))
             }
             _ => Ok("bits"),

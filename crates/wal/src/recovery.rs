@@ -59,9 +59,11 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// The segment to begin with.
+    /// The segment to begin with. It may be one that the lost copy of the superblock alone knew of, all others being
+    /// purged.
     pub fn oldest<D: Disk>(&self, disk: &D) -> Result<u64, WalError> {
-        let oldest = self.numbers.first().copied().filter(|oldest| *oldest <= self.newest);
+        let newest = self.newest.saturating_add(u64::from(self.doubtful));
+        let oldest = self.numbers.first().copied().filter(|oldest| *oldest <= newest);
         oldest.ok_or_else(|| self.nothing_in(disk, self.newest, 0))
     }
 

@@ -189,3 +189,39 @@ fn another_format_is_named() {
     let error = found(&disk).unwrap_err();
     assert!(matches!(error, WalError::Version { found: 2, known: 3, .. }), "{error}");
 }
+
+/// The copy of the superblock that is lost may be the only one that knew of the only segment there still is.
+#[test]
+fn any_bit_of_a_superblock_may_flip_when_all_segments_but_the_newest_are_purged() {
+    let disk = MemoryDisk::new();
+    let (mut wal, mut model) = open(&disk).unwrap();
+    for index in 1.. {
+        let ops = [append(1, index..=index, 100)];
+        wal.append(1, &ops).unwrap();
+        ops.iter().for_each(|op| apply(&mut model, 1, op));
+        wal.commit().unwrap();
+        if wal.position().segment > 1 {
+            let ops = [purge(1, index)];
+            wal.append(1, &ops).unwrap();
+            apply(&mut model, 1, &ops[0]);
+            wal.commit().unwrap();
+            break;
+        }
+    }
+    assert_eq!(wal.segment_count(), 1);
+    // What was purged is made ready to be used again.
+    wal.prepare_next().unwrap();
+    assert!(disk.content("wal-0000000000000001.log").is_none());
+    drop(wal);
+    for file in ["superblock-a", "superblock-b"] {
+        for byte in 0..512 {
+            let copy = disk.duplicate();
+            assert!(copy.flip(file, byte, (byte % 8) as u8));
+            let found = common::found(&copy).unwrap_or_else(|error| panic!("{file} byte {byte}: {error}"));
+            assert_eq!(found, model, "{file} byte {byte}");
+        }
+        let copy = disk.duplicate();
+        copy.remove(file).unwrap();
+        assert_eq!(common::found(&copy).unwrap(), model, "without {file}");
+    }
+}

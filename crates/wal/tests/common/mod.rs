@@ -109,7 +109,13 @@ pub fn apply(model: &mut Model, group: GroupId, op: &WriteOp) {
     match op {
         _ if is_put(group) => {}
         WriteOp::Append(entries) => entries.iter().for_each(|entry| hold(entry.id)),
-        WriteOp::Reset { id } if id.index < end => hold(base),
+        // One that is to begin before its end had held what it was based on.
+        WriteOp::Reset { id } if id.index < end => {
+            hold(base);
+            if held_some {
+                hold(*id);
+            }
+        }
         // A log that held nothing begins with its first entry.
         _ if !held_some => {}
         WriteOp::Reset { id } => hold(*id),
