@@ -316,9 +316,12 @@ impl<S: Resource, R: Rules> Site<S, R> {
         let (ticks, own) = (self.ticks, self.config.own);
         let mut due = Vec::new();
         for (txn, asked) in &mut self.driver.coordinating {
-            if asked.at <= ticks || asked.deadline <= ticks {
+            if asked.at <= ticks {
                 asked.tries += 1;
                 asked.at = ticks + backoff(self.config.retry_ticks, asked.tries);
+                if asked.deadline > ticks {
+                    asked.at = asked.at.min(asked.deadline);
+                }
                 due.push((*txn, asked.deadline <= ticks, asked.is_local(own), asked.stage, asked.protocol));
             }
         }
