@@ -60,6 +60,8 @@ broken! {
     a_timestamp_is_below_a_closed_one: prepares_above_closed, TWO, "moment" | "serial order";
     commits_at_the_earliest: commits_at_latest, TWO, "serial order";
     names_below_the_floor_are_taken: refuses_below_floor, TWO, "AC1" | "AC2" | "AC5";
+    the_client_is_told_before_it_is_staged: tells_once_staged, Protocol::Parallel, "AC1";
+    what_is_staged_is_aborted_for_lateness: staged_waits_for_a_no, Protocol::Parallel, "AC1" | "told";
     the_third_round_is_a_rollback: third_round_commits, QUORUM, "AC1";
     an_attempt_always_aborts: takes_up_latest_attempt, QUORUM, "AC1";
 }

@@ -72,6 +72,7 @@ fn reason() -> impl Strategy<Value = Reason> {
 fn protocol() -> impl Strategy<Value = Protocol> {
     prop::sample::select(vec![
         Protocol::TwoPhase,
+        Protocol::Parallel,
         Protocol::ThreePhase(Termination::Classical),
         Protocol::ThreePhase(Termination::Skeen),
         Protocol::ThreePhase(Termination::Quorum),

@@ -49,6 +49,16 @@ fn groups_in_two_phases() {
 }
 
 #[test]
+fn processes_in_parallel() {
+    storms(Weather::all(1, Protocol::Parallel));
+}
+
+#[test]
+fn groups_in_parallel() {
+    storms(Weather::all(3, Protocol::Parallel));
+}
+
+#[test]
 fn processes_in_three_phases() {
     storms(Weather::all(1, Protocol::ThreePhase(Termination::Quorum)));
 }

@@ -177,6 +177,7 @@ fn txn(text: &str) -> TxnId {
 fn protocol(text: Option<&str>) -> Protocol {
     match text {
         None => Protocol::TwoPhase,
+        Some("parallel") => Protocol::Parallel,
         Some("classical") => Protocol::ThreePhase(Termination::Classical),
         Some("skeen") => Protocol::ThreePhase(Termination::Skeen),
         Some("quorum") => Protocol::ThreePhase(Termination::Quorum),
@@ -328,6 +329,14 @@ impl<R: Rules> Script<R> {
                 world.restart(SiteId(*site), at)
             }
             Verb::Install { site, from, to } => world.install(SiteId(*site), *from, *to),
+            _ => return self.surroundings(verb),
+        })
+    }
+
+    /// What happens around hosts; `None` if it is none of these.
+    fn surroundings(&mut self, verb: &Verb) -> Option<Result<(), String>> {
+        let world = self.world.as_mut()?;
+        Some(match verb {
             Verb::Tick { n, quiet } => (0..n.unwrap_or(1)).try_for_each(|_| {
                 world.tick()?;
                 if quiet.unwrap_or(false) { world.stabilize() } else { Ok(()) }
