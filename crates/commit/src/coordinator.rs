@@ -25,32 +25,36 @@ type Yes = (Timestamp, bool, Bytes);
 
 /// How far a transaction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     /// Votes are missing.
     Preparing,
     /// A record that decides it is proposed, or, in three phases, one that it is ready.
     Deciding,
     /// Three phases: it is ready, and acknowledgements are missing.
     PreCommitting,
+    /// In parallel: it asks how those have voted who have not told.
+    Asking,
 }
 
 /// A transaction on its way to a decision.
 #[derive(Clone, Debug)]
 pub(crate) struct Coordinating {
-    age: Age,
-    protocol: Protocol,
+    pub(crate) age: Age,
+    pub(crate) protocol: Protocol,
     /// What is to be done; of a transaction taken over from an earlier driver only the sites are known.
-    works: BTreeMap<SiteId, Work>,
-    ts: Timestamp,
-    votes: BTreeMap<SiteId, Yes>,
+    pub(crate) works: BTreeMap<SiteId, Work>,
+    pub(crate) ts: Timestamp,
+    pub(crate) votes: BTreeMap<SiteId, Yes>,
     /// Who has pre-committed.
-    acks: BTreeSet<SiteId>,
-    stage: Stage,
+    pub(crate) acks: BTreeSet<SiteId>,
+    pub(crate) stage: Stage,
     /// A client waits for it here.
     pub(crate) client: bool,
-    at: u64,
-    tries: u64,
-    deadline: u64,
+    /// It has been told: in parallel that is before the decision's record is durable.
+    pub(crate) told: bool,
+    pub(crate) at: u64,
+    pub(crate) tries: u64,
+    pub(crate) deadline: u64,
 }
 
 impl Coordinating {
@@ -101,6 +105,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
             acks: BTreeSet::new(),
             stage: Stage::Preparing,
             client: true,
+            told: false,
             at: self.ticks + self.config.retry_ticks,
             tries: 0,
             deadline: self.ticks + self.config.vote_ticks,
@@ -110,7 +115,12 @@ impl<S: Resource, R: Rules> Site<S, R> {
         self.driver.coordinating.insert(txn, coordinating);
         match local {
             Some(work) => self.acquire(Record::Local { txn, age, work, ts: self.now }, effects),
-            None => self.send_prepares(txn, effects),
+            None => {
+                self.send_prepares(txn, effects);
+                if protocol == Protocol::Parallel {
+                    self.stage(txn, effects);
+                }
+            }
         }
     }
 
@@ -138,7 +148,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
     }
 
     /// Ask whoever has not voted.
-    fn send_prepares(&self, txn: TxnId, effects: &mut Effects) {
+    pub(crate) fn send_prepares(&self, txn: TxnId, effects: &mut Effects) {
         let Some(asked) = self.driver.coordinating.get(&txn) else { return };
         let participants: Vec<SiteId> = asked.works.keys().copied().collect();
         for (to, work) in asked.works.iter().filter(|(site, _)| !asked.votes.contains_key(site)) {
@@ -166,11 +176,15 @@ impl<S: Resource, R: Rules> Site<S, R> {
             return;
         }
         let Some(asked) = self.driver.coordinating.get_mut(&txn) else { return };
-        if asked.stage != Stage::Preparing || !asked.works.contains_key(&from) {
+        let open = matches!(asked.stage, Stage::Preparing | Stage::Asking);
+        if !open || !asked.works.contains_key(&from) {
             return;
         }
         match vote {
-            Vote::No(reason) => self.abort(txn, reason, effects),
+            Vote::No(reason) => {
+                let learnt = asked.protocol == Protocol::Parallel;
+                self.abort(txn, reason, learnt, effects);
+            }
             Vote::Yes { ts, holds, answer } => {
                 asked.votes.insert(from, (ts, holds, answer));
                 let missing = asked.works.len() - asked.votes.len();
@@ -182,17 +196,27 @@ impl<S: Resource, R: Rules> Site<S, R> {
     }
 
     /// Everybody has voted Yes.
-    fn all_voted(&mut self, txn: TxnId, effects: &mut Effects) {
+    pub(crate) fn all_voted(&mut self, txn: TxnId, effects: &mut Effects) {
+        let staged = self.state.ready.contains_key(&txn) || !R::tells_once_staged();
         let Some(asked) = self.driver.coordinating.get_mut(&txn) else { return };
+        if asked.protocol == Protocol::Parallel && (!staged || asked.votes.len() < asked.works.len()) {
+            return;
+        }
         asked.stage = Stage::Deciding;
         let moments = asked.votes.values().map(|(ts, ..)| *ts);
         let ts = if R::commits_at_latest() { moments.max() } else { moments.min() }.unwrap_or_default();
         let first = asked.votes.values().all(|(_, holds, _)| *holds);
         let decision = Decision::Commit { ts, first };
         let participants: Vec<SiteId> = asked.works.keys().copied().collect();
-        let answers = asked.votes.iter().map(|(site, (.., answer))| (*site, answer.clone())).collect();
+        let answers: Vec<(SiteId, Bytes)> =
+            asked.votes.iter().map(|(site, (.., answer))| (*site, answer.clone())).collect();
         match asked.protocol {
-            Protocol::TwoPhase => {
+            Protocol::Parallel | Protocol::TwoPhase => {
+                if asked.protocol == Protocol::Parallel && asked.client {
+                    asked.told = true;
+                    let outcome = Outcome::Committed { ts, first, answers: answers.clone() };
+                    effects.push(Effect::Outcome { txn, outcome });
+                }
                 if !R::decides_before_telling() {
                     participants.iter().for_each(|to| send(effects, *to, txn, Body::Decision(decision)));
                 }
@@ -207,11 +231,11 @@ impl<S: Resource, R: Rules> Site<S, R> {
     }
 
     /// Decide to abort.
-    fn abort(&mut self, txn: TxnId, reason: Reason, effects: &mut Effects) {
+    pub(crate) fn abort(&mut self, txn: TxnId, reason: Reason, learnt: bool, effects: &mut Effects) {
         let Some(asked) = self.driver.coordinating.get_mut(&txn) else { return };
         asked.stage = Stage::Deciding;
         let participants = asked.works.keys().copied().collect();
-        let (decision, learnt, answers) = (Decision::Abort, false, Vec::new());
+        let (decision, answers) = (Decision::Abort, Vec::new());
         self.propose(Record::Decide { txn, decision, reason, learnt, participants, answers }, effects);
     }
 
@@ -234,6 +258,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
         }
         if self.state.ready.contains_key(&txn) {
             self.resume_ready();
+            self.staged(txn, effects);
             return self.pre_commit(txn, effects);
         }
         let Some(verdict) = self.state.verdicts.get(&txn).cloned() else { return };
@@ -251,7 +276,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
         if asked.is_some() && !local {
             tell.iter().for_each(|to| send(effects, *to, txn, Body::Decision(verdict.decision)));
         }
-        if client {
+        if client && !asked.as_ref().is_some_and(|asked| asked.told) {
             effects.push(Effect::Outcome { txn, outcome: outcome(&verdict) });
         }
         if let Some((_, result)) = made
@@ -316,9 +341,12 @@ impl<S: Resource, R: Rules> Site<S, R> {
         let (ticks, own) = (self.ticks, self.config.own);
         let mut due = Vec::new();
         for (txn, asked) in &mut self.driver.coordinating {
-            if asked.at <= ticks || asked.deadline <= ticks {
+            if asked.at <= ticks {
                 asked.tries += 1;
                 asked.at = ticks + backoff(self.config.retry_ticks, asked.tries);
+                if asked.deadline > ticks {
+                    asked.at = asked.at.min(asked.deadline);
+                }
                 due.push((*txn, asked.deadline <= ticks, asked.is_local(own), asked.stage, asked.protocol));
             }
         }
@@ -331,7 +359,14 @@ impl<S: Resource, R: Rules> Site<S, R> {
                 }
                 (Stage::PreCommitting, _) => self.pre_commit(txn, effects),
                 (Stage::Deciding, _) => {}
-                (Stage::Preparing, true) => self.abort(txn, Reason::Timeout, effects),
+                (Stage::Asking, true) if !R::staged_waits_for_a_no() => {
+                    self.abort(txn, Reason::Timeout, true, effects);
+                }
+                (Stage::Asking, _) => self.ask_for_votes(txn, effects),
+                (Stage::Preparing, true) if self.state.ready.contains_key(&txn) => {
+                    self.ask_for_votes(txn, effects);
+                }
+                (Stage::Preparing, true) => self.abort(txn, Reason::Timeout, false, effects),
                 (Stage::Preparing, false) if local => {}
                 (Stage::Preparing, false) => self.send_prepares(txn, effects),
             }
@@ -340,7 +375,9 @@ impl<S: Resource, R: Rules> Site<S, R> {
 
     /// Three phases: ask those who have not to pre-commit.
     fn pre_commit(&mut self, txn: TxnId, effects: &mut Effects) {
-        let Some(ready) = self.state.ready.get(&txn) else { return };
+        let Some(ready) = self.state.ready.get(&txn).filter(|ready| ready.protocol.has_three()) else {
+            return;
+        };
         let Some(asked) = self.driver.coordinating.get_mut(&txn) else { return };
         if asked.stage != Stage::PreCommitting {
             asked.stage = Stage::PreCommitting;
@@ -363,8 +400,9 @@ impl<S: Resource, R: Rules> Site<S, R> {
                 ts: Timestamp::default(),
                 votes: BTreeMap::new(),
                 acks: BTreeSet::new(),
-                stage: Stage::PreCommitting,
+                stage: if ready.protocol.has_three() { Stage::PreCommitting } else { Stage::Asking },
                 client: false,
+                told: false,
                 at: self.ticks,
                 tries: 0,
                 deadline: self.ticks + self.config.vote_ticks,

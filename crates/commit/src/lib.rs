@@ -31,7 +31,7 @@
 //! | `state`, `image` | what is durable, how records change it, its bytes |
 //! | `site` | the site: state, driver, and who handles what |
 //! | `locks`, `queue` | keys and ranges; who waits and who dies |
-//! | `coordinator`, `participant`, `termination`, `reads` | the parts |
+//! | `coordinator`, `parallel`, `participant`, `termination`, `reads` | the parts |
 //!
 //! # Invariants
 //!
@@ -41,7 +41,7 @@
 //!
 //! # Caveats
 //!
-//! * The parallel-commit form of two phases is not there yet.
+//! * The parallel form of two phases cannot be aborted while a participant's site is down that may have voted.
 //! * Two phases block while the coordinator's site is down and no participant knows. If sites are groups, that is
 //!   while a majority of one is down.
 
@@ -56,6 +56,7 @@ mod ids;
 mod image;
 mod locks;
 mod message;
+mod parallel;
 mod participant;
 mod queue;
 mod reads;

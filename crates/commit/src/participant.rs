@@ -41,7 +41,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
     }
 
     /// Say how this site voted, or what it knows since.
-    fn say_vote(&self, txn: TxnId, effects: &mut Effects) {
+    pub(crate) fn say_vote(&self, txn: TxnId, effects: &mut Effects) {
         let body = if let Some(prepared) = self.state.prepared.get(&txn) {
             let (ts, holds, answer) = (prepared.ts, prepared.holds, prepared.answer.clone());
             Body::Vote(Vote::Yes { ts, holds, answer })
@@ -109,7 +109,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
     pub(crate) fn patience(&self, protocol: Protocol, participants: &[SiteId]) -> u64 {
         let before = participants.iter().filter(|site| **site < self.config.own).count() as u64;
         match protocol {
-            Protocol::TwoPhase => self.config.doubt_ticks,
+            Protocol::TwoPhase | Protocol::Parallel => self.config.doubt_ticks,
             Protocol::ThreePhase(_) => {
                 self.config.vote_ticks + self.config.doubt_ticks + before * self.config.retry_ticks
             }
@@ -118,7 +118,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
 
     /// The coordinator is at it: then the peers need not be asked.
     pub(crate) fn told_to_wait(&mut self, from: SiteId, txn: TxnId) {
-        let two = self.state.prepared.get(&txn).is_some_and(|found| found.protocol == Protocol::TwoPhase);
+        let two = self.state.prepared.get(&txn).is_some_and(|prepared| !prepared.protocol.has_three());
         if let Some(doubt) = self.driver.doubts.get_mut(&txn)
             && from == txn.coordinator
             && two
@@ -136,10 +136,10 @@ impl<S: Resource, R: Rules> Site<S, R> {
             let Some(prepared) = self.state.prepared.get(&txn) else { continue };
             let (protocol, peers) = (prepared.protocol, prepared.participants.clone());
             match protocol {
-                Protocol::TwoPhase if !R::asks_when_in_doubt() => {
+                Protocol::TwoPhase | Protocol::Parallel if !R::asks_when_in_doubt() => {
                     self.propose(Record::Resolve { txn, decision: Decision::Abort, known: false }, effects);
                 }
-                Protocol::TwoPhase => self.ask(txn, &peers, effects),
+                Protocol::TwoPhase | Protocol::Parallel => self.ask(txn, &peers, effects),
                 Protocol::ThreePhase(termination) => self.terminate(txn, termination, &peers, effects),
             }
         }

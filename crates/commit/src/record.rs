@@ -36,8 +36,18 @@ pub enum Termination {
 pub enum Protocol {
     /// In two phases, abort being presumed.
     TwoPhase,
+    /// In two phases, and committed as soon as all votes are durable and it is that the transaction is under way: the decision's
+    /// own record is not waited for.
+    Parallel,
     /// In three.
     ThreePhase(Termination),
+}
+
+impl Protocol {
+    /// Whether it has three phases: then participants may end it without the coordinator.
+    pub(crate) fn has_three(self) -> bool {
+        matches!(self, Protocol::ThreePhase(_))
+    }
 }
 
 /// The decision.
@@ -121,7 +131,8 @@ pub enum Record {
         /// From the coordinator, which so knows it too.
         known: bool,
     },
-    /// The coordinator of three phases has all votes, and will not abort of its own will.
+    /// The coordinator of three phases has all votes, and will not abort of its own will. In the parallel form of two: it has
+    /// asked for them, and will not abort unless one that cannot vote Yes any more says so.
     Ready {
         /// The transaction.
         txn: TxnId,
@@ -182,6 +193,13 @@ pub enum Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Subject(u8, TxnId);
 
+impl Subject {
+    /// A coordinator's decision.
+    pub(crate) fn decision(txn: TxnId) -> Subject {
+        Subject(7, txn)
+    }
+}
+
 impl Record {
     /// What it is about.
     pub(crate) fn subject(&self) -> Subject {
@@ -192,7 +210,7 @@ impl Record {
             Record::Accept { txn, .. } => Subject(4, *txn),
             Record::Resolve { txn, .. } => Subject(5, *txn),
             Record::Ready { txn, .. } => Subject(6, *txn),
-            Record::Decide { txn, .. } => Subject(7, *txn),
+            Record::Decide { txn, .. } => Subject::decision(*txn),
             Record::Forget { txn } => Subject(8, *txn),
             Record::Local { txn, .. } => Subject(9, *txn),
             Record::Close { .. } => Subject(10, TxnId::default()),
@@ -337,6 +355,7 @@ impl Encode for Protocol {
             Protocol::ThreePhase(Termination::Classical) => 1,
             Protocol::ThreePhase(Termination::Skeen) => 2,
             Protocol::ThreePhase(Termination::Quorum) => 3,
+            Protocol::Parallel => 4,
         });
     }
 }
@@ -348,6 +367,7 @@ impl Decode for Protocol {
             1 => Protocol::ThreePhase(Termination::Classical),
             2 => Protocol::ThreePhase(Termination::Skeen),
             3 => Protocol::ThreePhase(Termination::Quorum),
+            4 => Protocol::Parallel,
             _ => return Err(Malformed("commit protocol")),
         })
     }

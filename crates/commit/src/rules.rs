@@ -71,6 +71,18 @@ pub trait Rules {
         true
     }
 
+    /// In parallel: the client is told once it is durable that the transaction is under way, not only the votes; else a
+    /// driver that has not heard of it may fence it.
+    fn tells_once_staged() -> bool {
+        true
+    }
+
+    /// In parallel: once that is durable, it is aborted only if a participant has refused for good; that votes are late
+    /// does not say that they are not durable.
+    fn staged_waits_for_a_no() -> bool {
+        true
+    }
+
     /// Three phases: the third round is *commit*. The coordinator that has asked to pre-commit commits, also when some do
     /// not answer (Skeen 1981 §5: they will learn it). Textbooks have a rollback there.
     fn third_round_commits() -> bool {

@@ -159,7 +159,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
     fn drive(&mut self, drive: bool, effects: &mut Effects) {
         let before = core::mem::take(&mut self.driver);
         for (txn, coordinating) in before.coordinating {
-            if coordinating.client {
+            if coordinating.client && !coordinating.told {
                 effects.push(Effect::Outcome { txn, outcome: crate::Outcome::Unknown });
             }
         }
@@ -172,9 +172,13 @@ impl<S: Resource, R: Rules> Site<S, R> {
     }
 
     fn applied(&mut self, record: Record, effects: &mut Effects) {
-        let pending = self.driver.pending.remove(&record.subject());
+        let subject = record.subject();
         let refused = matches!(record, Record::Refuse { .. });
+        let own = self.driver.pending.get(&subject).is_none_or(|pending| pending.record == record);
         let change = self.state.apply::<R>(record);
+        let open = matches!(change, Change::Decided(txn, _) if !self.state.verdicts.contains_key(&txn));
+        // Another driver's, that decided nothing: one's own must still come.
+        let pending = if open && !own { None } else { self.driver.pending.remove(&subject) };
         match change {
             Change::Resolved(txn, Some((decision, result))) => {
                 effects.push(Effect::Resolved { txn, decision, result });
@@ -220,6 +224,11 @@ impl<S: Resource, R: Rules> Site<S, R> {
         effects.push(Effect::Propose(record.clone()));
         let at = self.ticks + self.config.retry_ticks;
         self.driver.pending.insert(subject, Pending { record, at, tries: 0, askers: Vec::new() });
+    }
+
+    /// Whether a record about the same is under way.
+    pub(crate) fn proposes(&self, subject: Subject) -> bool {
+        self.driver.pending.contains_key(&subject)
     }
 
     /// The same, and tell `asker` the decision afterwards.

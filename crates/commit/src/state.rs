@@ -165,17 +165,7 @@ impl<S: Resource> State<S> {
     pub(crate) fn apply<R: Rules>(&mut self, record: Record) -> Change {
         match record {
             Record::Prepare { txn, age, protocol, participants, work, ts } => {
-                if !self.is_unvoted(txn) {
-                    return Change::Voted(txn);
-                }
-                if self.is_stale::<R>(txn) {
-                    return Change::Stale(txn);
-                }
-                if !self.locks.conflicts(txn, &locked::<R>(&work)).is_empty() {
-                    return Change::Clash(txn);
-                }
-                self.prepare::<R>(txn, age, protocol, participants, work, ts);
-                Change::Voted(txn)
+                self.prepare::<R>(txn, age, protocol, participants, work, ts)
             }
             Record::Refuse { txn, reason } => {
                 if self.is_unvoted(txn) && !self.is_stale::<R>(txn) {
@@ -232,6 +222,7 @@ impl<S: Resource> State<S> {
         self.verdicts.retain(|txn, _| txn.epoch >= floor || open.contains(txn));
     }
 
+    /// A participant votes Yes.
     fn prepare<R: Rules>(
         &mut self,
         txn: TxnId,
@@ -240,7 +231,16 @@ impl<S: Resource> State<S> {
         participants: Vec<SiteId>,
         work: Work,
         ts: Timestamp,
-    ) {
+    ) -> Change {
+        if !self.is_unvoted(txn) {
+            return Change::Voted(txn);
+        }
+        if self.is_stale::<R>(txn) {
+            return Change::Stale(txn);
+        }
+        if !self.locks.conflicts(txn, &locked::<R>(&work)).is_empty() {
+            return Change::Clash(txn);
+        }
         let evaluation = self.resource.evaluate(&work.payload);
         let ts = self.moment::<R>(ts);
         if R::holds_until_decided() {
@@ -250,6 +250,7 @@ impl<S: Resource> State<S> {
         let (promised, accepted) = (Ballot::default(), None);
         let prepared = Prepared { age, protocol, participants, work, ts, holds, answer, promised, accepted };
         self.prepared.insert(txn, prepared);
+        Change::Voted(txn)
     }
 
     /// A moment later than all that was closed or committed here, and not before `ts`.
@@ -293,7 +294,7 @@ impl<S: Resource> State<S> {
             return None;
         }
         let prepared = self.prepared.remove(&txn);
-        let three = prepared.as_ref().is_some_and(|prepared| prepared.protocol != Protocol::TwoPhase);
+        let three = prepared.as_ref().is_some_and(|prepared| prepared.protocol.has_three());
         let held = three && !known && decision != Decision::Abort;
         let result = match (decision, prepared) {
             (Decision::Commit { ts, first }, Some(prepared)) => {

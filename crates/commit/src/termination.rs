@@ -93,9 +93,15 @@ impl<S: Resource, R: Rules> Site<S, R> {
         let Some(prepared) = self.state.prepared.get(&txn) else {
             if !self.state.is_stale::<R>(txn) {
                 self.fence(from, txn, effects);
+            } else if ballot.round == 0 && from == txn.coordinator {
+                // It asks, so it has not decided; and who forgot was told Abort, or never voted.
+                send(effects, from, txn, Body::Decision(Decision::Abort));
             }
             return;
         };
+        if prepared.protocol == Protocol::Parallel && from == txn.coordinator {
+            return self.say_vote(txn, effects);
+        }
         if ballot.site != from || ballot.round == 0 {
             return;
         }
@@ -116,7 +122,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
                 }
             }
             Protocol::ThreePhase(_) => self.tell_state(txn, ballot, effects),
-            Protocol::TwoPhase => {}
+            Protocol::TwoPhase | Protocol::Parallel => {}
         }
     }
 
@@ -162,7 +168,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
             return;
         };
         let leads = if ballot.round == 0 { from == txn.coordinator } else { from == ballot.site };
-        if !leads || prepared.protocol == Protocol::TwoPhase {
+        if !leads || !prepared.protocol.has_three() {
             return;
         }
         if prepared.accepted == Some((ballot, decision)) {

@@ -51,3 +51,32 @@ fn three_phases_take_six_messages_a_participant() {
         }
     }
 }
+
+/// What must be made durable one after the other before the client is told.
+fn durable_before_told(protocol: Protocol) -> usize {
+    let mut world: World<Paper> = World::new(4, 1, common::config);
+    let txn = TxnId { epoch: 0, coordinator: SiteId(1), number: 1 };
+    let works = (2..=4).map(|site| (SiteId(site), work("put k 1"))).collect();
+    world.begin(txn, Age(1), protocol, works).unwrap();
+    let mut times = 0;
+    loop {
+        while !world.net.is_empty() {
+            world.deliver(0).unwrap();
+        }
+        if !world.outcomes.is_empty() {
+            return times;
+        }
+        times += 1;
+        for id in world.ids() {
+            world.sync(id).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_parallel_form_makes_durable_once_what_two_phases_make_twice() {
+    assert_eq!(count(Protocol::Parallel, 3), (12, 2, 4), "the messages are the same");
+    assert_eq!(durable_before_told(Protocol::Parallel), 1);
+    assert_eq!(durable_before_told(Protocol::TwoPhase), 2);
+    assert_eq!(durable_before_told(Protocol::ThreePhase(Termination::Quorum)), 4);
+}

@@ -95,12 +95,17 @@ impl Ghost {
             }
             Body::Decision(_) if txn.coordinator == id => {
                 let decides = |record: &Record| match record {
-                    Record::Decide { txn: of, .. } | Record::Resolve { txn: of, .. } => *of == txn,
+                    Record::Decide { txn: of, .. }
+                    | Record::Resolve { txn: of, .. }
+                    | Record::Refuse { txn: of, .. } => *of == txn,
                     Record::Floor { epoch } => *epoch > txn.epoch,
                     _ => false,
                 };
                 // Whoever leads an attempt of three phases knows from a quorum, and needs no record.
-                let led = self.begun.get(&txn).is_none_or(|begun| begun.protocol != Protocol::TwoPhase);
+                let led = self
+                    .begun
+                    .get(&txn)
+                    .is_none_or(|begun| matches!(begun.protocol, Protocol::ThreePhase(_)));
                 if !self.blind && !led && !find(&decides) {
                     return Err(format!("site {id} tells of {txn}, and nothing is durable"));
                 }
@@ -113,17 +118,30 @@ impl Ghost {
     /// A client is told.
     pub fn outcome(&mut self, txn: TxnId, outcome: &Outcome, log: &[Record]) -> Result<(), String> {
         let Outcome::Committed { answers, .. } = outcome else { return Ok(()) };
-        let before = self.answers.entry(txn).or_insert_with(|| answers.clone());
-        if before != answers {
-            return Err(format!("the client of {txn} was told two things"));
+        let before = self.answers.entry(txn).or_insert_with(|| answers.clone()).clone();
+        if before != *answers {
+            return Err(format!("a client is told two things: of {txn}"));
+        }
+        let Outcome::Committed { ts, first, .. } = outcome else { return Ok(()) };
+        let told = Decision::Commit { ts: *ts, first: *first };
+        let (decision, by) = *self.decisions.entry(txn).or_insert((told, txn.coordinator));
+        if decision != told {
+            return Err(format!(
+                "AC1: site {by} decided {decision:?} on {txn}, and the client is told {told:?}"
+            ));
         }
         let durable = |record: &Record| match record {
             Record::Decide { txn: of, .. } | Record::Local { txn: of, .. } => *of == txn,
+            // In parallel: that it is under way, and, as was seen when they were sent, all votes.
+            Record::Ready { txn: of, protocol: Protocol::Parallel, participants, .. } => {
+                *of == txn
+                    && self.yes.get(of).is_some_and(|yes| participants.iter().all(|site| yes.contains(site)))
+            }
             _ => false,
         };
         match self.blind || log.iter().any(durable) {
             true => Ok(()),
-            false => Err(format!("a client is told that {txn} is committed, and nothing is durable")),
+            false => Err(format!("a client is told too early: {txn} is committed, and nothing is durable")),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the tests of this crate share.
 
 pub mod ghost;
+pub mod script;
 pub mod show;
 pub mod store;
 pub mod storm;

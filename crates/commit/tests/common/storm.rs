@@ -320,7 +320,7 @@ impl<R: Rules> Storm<R> {
                 out.into_bytes()
             });
             if images.collect::<BTreeSet<_>>().len() != 1 {
-                return Err(format!("the replicas of site {id} differ"));
+                return Err(format!("replicas differ: at site {id}"));
             }
             left.insert(*id, self.world.site(*id).expect("all are up").resource().clone());
         }
@@ -354,7 +354,7 @@ impl<R: Rules> Storm<R> {
                 _ => true,
             };
             if !right {
-                return Err(format!("the client of {txn} was told {outcome:?}, and it is {decision:?}"));
+                return Err(format!("a client is told wrong: of {txn} {outcome:?}, and it is {decision:?}"));
             }
         }
         Ok(tally)
