@@ -19,16 +19,17 @@ fn sound(protocol: Protocol, sites: Sites, nodes: usize, seeds: u64) -> Stats {
         stats.doubts.all().count > stats.transactions_committed,
         "several sites are in doubt about each\n{stats}"
     );
-    assert!(
-        stats.faults[Fault::PowerCut as usize] > 0 && stats.faults[Fault::Partition as usize] > 0,
-        "{stats}"
-    );
     stats
 }
 
 #[test]
 fn two_phases_among_processes() {
-    sound(Protocol::TwoPhase, Sites::Processes, 5, 10);
+    let stats = sound(Protocol::TwoPhase, Sites::Processes, 5, 10);
+    let met = |fault| stats.faults[fault as usize] > 0;
+    assert!(
+        met(Fault::PowerCut) && met(Fault::Partition),
+        "{stats}"
+    );
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn a_run_repeats() {
     }
 }
 
-/// Without faults what is asked for is done, but for what is in each other's way.
+/// Without faults what is asked for is done, but for what is in each other's way (AC4 is watched in such runs only).
 #[test]
 fn without_faults_nothing_is_in_doubt_for_long() {
     let mut plan = Plan::default();
@@ -69,12 +70,18 @@ fn without_faults_nothing_is_in_doubt_for_long() {
     )
     .expect("numbers");
     for protocol in Protocol::ATOMIC {
-        let options =
-            Options { protocol, sites: Some(Sites::Processes), nodes: Some(5), plan: plan.clone(), ..Options::default() };
+        let options = Options {
+            protocol,
+            sites: Some(Sites::Processes),
+            nodes: Some(5),
+            plan: plan.clone(),
+            ..Options::default()
+        };
         let stats = explore(0..6, 2, options, |report| {
             assert_eq!(report.failure, None);
             true
         });
+        assert!(stats.transactions_committed > 3 * stats.transactions_aborted, "{stats}");
         assert!(stats.doubts.all().mean_us() < 20_000, "{stats}");
     }
 }
