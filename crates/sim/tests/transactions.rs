@@ -2,11 +2,16 @@
 
 use quorate_sim::{Fault, Options, Plan, Protocol, Sites, Stats, explore, run};
 
+/// An operator at work, in the midst of it.
+const OPERATED: &str =
+    "faults.change=6,faults.transfer=6,faults.crash=4,faults.partition=3,faults.every_us=300000";
+
 /// Storms among few sites; the long runs and those of fifty are `quorate sim`'s.
-fn sound(protocol: Protocol, sites: Sites, nodes: usize, seeds: u64) -> Stats {
+fn sound(protocol: Protocol, sites: Sites, nodes: usize, seeds: u64, faults: &str) -> Stats {
     let mut failures = Vec::new();
     let mut plan = Plan::default();
     plan.set("chaos_us=6000000,tick_us=10000,load.think_us=5000,load.patience_us=300000,pace.network_max_us=5000,pace.tail_us=50000")
+        .and_then(|()| plan.set(faults))
         .expect("numbers");
     let options = Options { protocol, sites: Some(sites), nodes: Some(nodes), plan, ..Options::default() };
     let stats = explore(0..seeds, 2, options, |report| {
@@ -24,17 +29,14 @@ fn sound(protocol: Protocol, sites: Sites, nodes: usize, seeds: u64) -> Stats {
 
 #[test]
 fn two_phases_among_processes() {
-    let stats = sound(Protocol::TwoPhase, Sites::Processes, 5, 10);
+    let stats = sound(Protocol::TwoPhase, Sites::Processes, 5, 10, "");
     let met = |fault| stats.faults[fault as usize] > 0;
-    assert!(
-        met(Fault::PowerCut) && met(Fault::Partition),
-        "{stats}"
-    );
+    assert!(met(Fault::PowerCut) && met(Fault::Partition), "{stats}");
 }
 
 #[test]
 fn three_phases_among_processes() {
-    sound(Protocol::ThreePhase, Sites::Processes, 5, 10);
+    sound(Protocol::ThreePhase, Sites::Processes, 5, 10, "");
 }
 
 /// Sites that are groups change members, hand over and send images while they are prepared.
@@ -42,8 +44,8 @@ fn three_phases_among_processes() {
 fn both_among_groups() {
     let mut all = Stats::default();
     for consensus in Protocol::CONSENSUS {
-        all += &sound(Protocol::TwoPhase, Sites::Groups(consensus), 2, 4);
-        all += &sound(Protocol::ThreePhase, Sites::Groups(consensus), 3, 3);
+        all += &sound(Protocol::TwoPhase, Sites::Groups(consensus), 2, 4, OPERATED);
+        all += &sound(Protocol::ThreePhase, Sites::Groups(consensus), 3, 3, OPERATED);
     }
     assert!(all.snapshots > 0 && all.faults[Fault::Transfer as usize] > 0, "{all}");
     assert!(all.faults[Fault::Change as usize] > 0, "{all}");
