@@ -18,11 +18,12 @@ const DECISIONS: &[&str] = &["AC1", "AC2", "AC3", "ToldIsDurable"];
 const ISOLATION: &[&str] = &["StrictSerializable", "NoFracturedRead", "Bank"];
 
 /// Storms, of few sites.
-const STORM: &str = "chaos_us=8000000,tick_us=10000,load.think_us=5000";
+const STORM: &str = "chaos_us=8000000,tick_us=10000,load.think_us=5000,load.patience_us=300000,\
+                     pace.network_max_us=5000,pace.tail_us=50000";
 
 /// The same, with many transactions on few keys.
-const CROWD: &str =
-    "chaos_us=8000000,tick_us=10000,load.think_us=1000,load.clients=12,load.keys=2,load.read_percent=50";
+const CROWD: &str = "chaos_us=8000000,tick_us=10000,load.think_us=1000,load.clients=12,load.keys=2,load.read_percent=50,\
+     load.patience_us=300000,pace.network_max_us=5000,pace.tail_us=50000";
 
 /// The lowest seed from `from` on whose run breaks one of these properties.
 fn first(options: &Options, properties: &[&str], from: u64, seeds: u64) -> Option<Failure> {
@@ -78,20 +79,20 @@ macro_rules! caught {
 
 caught! {
     yes_forgotten: TwoPhase YesForgotten, PROCESSES, DECISIONS, 0, STORM;
-    enquiry_unfenced: TwoPhase EnquiryUnfenced, GROUPS, DECISIONS, 0, STORM;
-    commit_before_record: TwoPhase CommitBeforeRecord, PROCESSES, DECISIONS, 0, STORM;
+    enquiry_unfenced: TwoPhase EnquiryUnfenced, GROUPS, DECISIONS, 69, STORM;
+    commit_before_record: TwoPhase CommitBeforeRecord, PROCESSES, DECISIONS, 1, STORM;
     votes_missing: TwoPhase VotesMissing, PROCESSES, DECISIONS, 0, STORM;
-    decision_reversed: TwoPhase DecisionReversed, PROCESSES, DECISIONS, 0, STORM;
+    decision_reversed: TwoPhase DecisionReversed, PROCESSES, DECISIONS, 7, STORM;
     abort_in_doubt: TwoPhase AbortInDoubt, PROCESSES, DECISIONS, 0, STORM;
     range_unlocked: TwoPhase RangeUnlocked, PROCESSES, ISOLATION, 0, CROWD;
     locks_released_early: TwoPhase LocksReleasedEarly, PROCESSES, ISOLATION, 0, CROWD;
-    below_closed: TwoPhase BelowClosed, PROCESSES, ISOLATION, 0, CROWD;
-    commits_earlier: TwoPhase CommitsEarlier, PROCESSES, ISOLATION, 0, CROWD;
+    below_closed: TwoPhase BelowClosed, PROCESSES, ISOLATION, 1, CROWD;
+    commits_earlier: TwoPhase CommitsEarlier, PROCESSES, ISOLATION, 2, CROWD;
     classical_termination: ThreePhase ClassicalTermination, PROCESSES, DECISIONS, 0, STORM;
-    skeen_termination: ThreePhase SkeenTermination, PROCESSES, DECISIONS, 0, STORM;
-    third_round_rolls_back: ThreePhase ThirdRoundRollsBack, PROCESSES, DECISIONS, 0, STORM;
-    attempt_joined_late: ThreePhase AttemptJoinedLate, PROCESSES, DECISIONS, 0, STORM;
-    attempt_forgets: ThreePhase AttemptForgets, PROCESSES, DECISIONS, 0, STORM;
+    skeen_termination: ThreePhase SkeenTermination, PROCESSES, DECISIONS, 7, STORM;
+    third_round_rolls_back: ThreePhase ThirdRoundRollsBack, PROCESSES, DECISIONS, 13, STORM;
+    attempt_joined_late: ThreePhase AttemptJoinedLate, PROCESSES, DECISIONS, 33, STORM;
+    attempt_forgets: ThreePhase AttemptForgets, PROCESSES, DECISIONS, 1, STORM;
 }
 
 /// What classical time-outs break under a partition, and nothing else, quorum termination does not.
@@ -111,7 +112,7 @@ fn classical_time_outs_fail_under_a_partition_and_quorum_termination_does_not() 
     let broken = first(&of(Some(Plant::ClassicalTermination)), &["AC1"], 0, SEEDS);
     assert!(broken.is_some(), "the time-outs' mistake was not found");
     let mut failures = Vec::new();
-    explore(0..60, 2, of(None), |report| {
+    explore(0..20, 2, of(None), |report| {
         failures.extend(report.failure.clone());
         true
     });

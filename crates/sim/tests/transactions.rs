@@ -2,9 +2,18 @@
 
 use quorate_sim::{Fault, Options, Plan, Protocol, Sites, Stats, explore, run};
 
-fn sound(protocol: Protocol, sites: Sites, seeds: u64) -> Stats {
+/// An operator at work, in the midst of it.
+const OPERATED: &str =
+    "faults.change=6,faults.transfer=6,faults.crash=4,faults.partition=3,faults.every_us=300000";
+
+/// Storms among few sites; the long runs and those of fifty are `quorate sim`'s.
+fn sound(protocol: Protocol, sites: Sites, nodes: usize, seeds: u64, faults: &str) -> Stats {
     let mut failures = Vec::new();
-    let options = Options { protocol, sites: Some(sites), ..Options::default() };
+    let mut plan = Plan::default();
+    plan.set("chaos_us=6000000,tick_us=10000,load.think_us=5000,load.patience_us=300000,pace.network_max_us=5000,pace.tail_us=50000")
+        .and_then(|()| plan.set(faults))
+        .expect("numbers");
+    let options = Options { protocol, sites: Some(sites), nodes: Some(nodes), plan, ..Options::default() };
     let stats = explore(0..seeds, 2, options, |report| {
         failures.extend(report.failure.clone());
         true
@@ -15,21 +24,19 @@ fn sound(protocol: Protocol, sites: Sites, seeds: u64) -> Stats {
         stats.doubts.all().count > stats.transactions_committed,
         "several sites are in doubt about each\n{stats}"
     );
-    assert!(
-        stats.faults[Fault::PowerCut as usize] > 0 && stats.faults[Fault::Partition as usize] > 0,
-        "{stats}"
-    );
     stats
 }
 
 #[test]
 fn two_phases_among_processes() {
-    sound(Protocol::TwoPhase, Sites::Processes, 12);
+    let stats = sound(Protocol::TwoPhase, Sites::Processes, 5, 10, "");
+    let met = |fault| stats.faults[fault as usize] > 0;
+    assert!(met(Fault::PowerCut) && met(Fault::Partition), "{stats}");
 }
 
 #[test]
 fn three_phases_among_processes() {
-    sound(Protocol::ThreePhase, Sites::Processes, 12);
+    sound(Protocol::ThreePhase, Sites::Processes, 5, 10, "");
 }
 
 /// Sites that are groups change members, hand over and send images while they are prepared.
@@ -37,8 +44,8 @@ fn three_phases_among_processes() {
 fn both_among_groups() {
     let mut all = Stats::default();
     for consensus in Protocol::CONSENSUS {
-        all += &sound(Protocol::TwoPhase, Sites::Groups(consensus), 6);
-        all += &sound(Protocol::ThreePhase, Sites::Groups(consensus), 6);
+        all += &sound(Protocol::TwoPhase, Sites::Groups(consensus), 2, 4, OPERATED);
+        all += &sound(Protocol::ThreePhase, Sites::Groups(consensus), 3, 3, OPERATED);
     }
     assert!(all.snapshots > 0 && all.faults[Fault::Transfer as usize] > 0, "{all}");
     assert!(all.faults[Fault::Change as usize] > 0, "{all}");
@@ -47,15 +54,15 @@ fn both_among_groups() {
 #[test]
 fn a_run_repeats() {
     for protocol in Protocol::ATOMIC {
-        for seed in 0..4 {
-            let options = Options { protocol, seed, ..Options::default() };
+        for seed in 0..3 {
+            let options = Options { protocol, seed, nodes: Some(3), ..Options::default() };
             let (once, twice) = (run(&options, None), run(&options, Some(&mut |_| {})));
             assert_eq!(once, twice, "read along or not");
         }
     }
 }
 
-/// Without faults what is asked for is done, but for what is in each other's way.
+/// Without faults what is asked for is done, but for what is in each other's way (AC4 is watched in such runs only).
 #[test]
 fn without_faults_nothing_is_in_doubt_for_long() {
     let mut plan = Plan::default();
@@ -65,12 +72,18 @@ fn without_faults_nothing_is_in_doubt_for_long() {
     )
     .expect("numbers");
     for protocol in Protocol::ATOMIC {
-        let options =
-            Options { protocol, sites: Some(Sites::Processes), plan: plan.clone(), ..Options::default() };
+        let options = Options {
+            protocol,
+            sites: Some(Sites::Processes),
+            nodes: Some(5),
+            plan: plan.clone(),
+            ..Options::default()
+        };
         let stats = explore(0..6, 2, options, |report| {
             assert_eq!(report.failure, None);
             true
         });
+        assert!(stats.transactions_committed > 3 * stats.transactions_aborted, "{stats}");
         assert!(stats.doubts.all().mean_us() < 20_000, "{stats}");
     }
 }

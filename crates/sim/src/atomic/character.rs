@@ -5,7 +5,8 @@
 
 use quorate_protocol::Random;
 
-use crate::faults::{Choice, Faults};
+use crate::classes::Allowed;
+use crate::faults::Choice;
 use crate::protocol::Sites;
 use crate::swarm::{Commit, Swarm, one_of};
 
@@ -50,14 +51,9 @@ impl Swarm {
         self.commit.vote_ticks > 0
     }
 
-    /// Whether nothing fails in it, and nothing takes longer than is waited for.
+    /// Whether nothing fails in it.
     pub fn is_faultless(&self) -> bool {
-        let Faults { every_us, loss, corrupt, strike_leaders, crash_after_sync, .. } = self.faults;
-        let Faults { crash_after_promise, crash_in_install, crash_in_recovery, .. } = self.faults;
-        let slowest_us = 4 * (self.pace.network_us.1 + self.pace.disk_us.1 + self.pace.apply_us);
-        let fails = every_us + loss + corrupt + strike_leaders + crash_after_sync;
-        let crashes = crash_after_promise + crash_in_install + crash_in_recovery;
-        fails + crashes + self.pace.tail_percent == 0 && slowest_us < self.commit.vote_ticks * self.tick_us
+        Allowed::of(self).count() == 0
     }
 
     /// For how long a site may be in doubt once all is healed: two election timeouts. In three phases a participant waits at

@@ -36,6 +36,7 @@ pub struct Ledger {
     stability: Stability,
     validity: Validity,
     non_triviality: NonTriviality,
+    faultless: bool,
     termination: Termination,
     revisions: OneRevision,
     durable: ToldIsDurable,
@@ -76,6 +77,7 @@ impl Ledger {
             stability: Stability::new(),
             validity: Validity::new(),
             non_triviality: NonTriviality::new(),
+            faultless,
             termination: Termination::new(bound_us),
             revisions: OneRevision::new(),
             durable: ToldIsDurable::new(),
@@ -171,6 +173,14 @@ impl Ledger {
                 Met::LossBeforeDecision
             };
             open.met = open.met.max(met);
+        }
+    }
+
+    /// A coordinator has not waited any longer for votes: AC4 excuses what takes too long, say because of locks.
+    pub fn timed_out(&mut self) {
+        self.non_triviality.failed();
+        if self.faultless {
+            self.non_triviality.healed();
         }
     }
 

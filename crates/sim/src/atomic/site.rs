@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use quorate_checker::atomic_commit::Vote;
 use quorate_commit::{
-    Config, Decision, Effect, Event, Message, Outcome, ReadId, Record, Refusal, Site, SiteId, Timestamp,
-    TxnId,
+    Config, Decision, Effect, Event, Message, Outcome, ReadId, Reason, Record, Refusal, Site, SiteId,
+    Timestamp, TxnId,
 };
 use quorate_protocol::codec::{Encode, Reader, Writer};
 use quorate_protocol::{Consensus, Role};
@@ -298,6 +298,9 @@ impl<C: Consensus> Host<C> {
             Record::Local { .. } if seat.core.fate(txn).is_some() => {
                 let voted = env.atomic.voted_alone(group, name);
                 env.checks.note(voted);
+            }
+            Record::Decide { reason: Reason::Timeout, decision: Decision::Abort, .. } => {
+                env.atomic.timed_out()
             }
             _ => {}
         }
