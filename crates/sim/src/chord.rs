@@ -186,9 +186,9 @@ fn found<R: Rules + Clone>(env: &mut Env) -> (Vec<Member<R>>, BTreeSet<u64>) {
         let own = keys.iter().copied().filter(|key| Id(*key).within(from, peer.id));
         nodes[member::place(peer.node)].found(&first, own.collect(), env);
     }
-    for place in count..places {
+    for node in nodes.iter_mut().skip(count) {
         let delay = env.dice.host.below(env.swarm.chaos_us * 3 / 4);
-        nodes[place].start_after(delay, env);
+        node.start_after(delay, env);
     }
     (nodes, keys)
 }

@@ -24,7 +24,7 @@ use crate::story::Happening;
 use crate::trace::{note, tell};
 
 /// The group in the frames: there is one ring.
-const GROUP: u32 = 1;
+const GROUP: u32 = 0;
 /// Between two sweeps of a node's keys, in ticks.
 const SWEEP_TICKS: u64 = 15;
 /// Between two questions after the own place, in rough runs.
