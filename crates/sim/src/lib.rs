@@ -20,6 +20,7 @@
 //! | trouble | `nemesis`, `deeds`, `disks` |
 //! | clients and watchers | `clients`, `watchers` |
 //! | verdicts | `checks`, `recovery`, and the crate `quorate-checker` |
+//! | sites of atomic commit, their clients and verdicts | `atomic`, `doubts` |
 //! | bugs put in on purpose | `plant` |
 //! | what a run is told besides its seed | `plan`: `classes` of faults, `knobs`, `deeds` |
 //! | story and sums | `story`, `label`, `trace`, `record`, `picture`, `report` |
@@ -40,6 +41,7 @@ mod classes;
 mod clients;
 mod deeds;
 mod disks;
+mod doubts;
 mod env;
 mod explore;
 mod faults;
@@ -73,6 +75,7 @@ mod world;
 
 pub use classes::{Allowed, CLASSES, Class, Group};
 pub use deeds::DeedId;
+pub use doubts::{Doubt, Doubts, Met};
 pub use explore::explore;
 pub use knobs::{KNOBS, Knob};
 pub use label::{Label, Value};

@@ -289,6 +289,9 @@ impl<C: Consensus> Node<C> {
         if power && host.is_writing() {
             env.stats.fault(Fault::TornWrite);
         }
+        if host.seat.as_ref().is_some_and(|seat| seat.drives()) {
+            env.atomic.driver_lost(env.group_of(self.place));
+        }
         let durable = host.end(env);
         self.trouble.disarm();
         if power {

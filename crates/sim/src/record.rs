@@ -121,11 +121,11 @@ fn sums(stats: &Stats) -> String {
         .number("watched", stats.watched)
         .number("transactions_committed", stats.transactions_committed)
         .number("transactions_aborted", stats.transactions_aborted)
-        .number("doubts", stats.doubts)
-        .number("doubt_us", stats.doubt_us)
-        .number("longest_doubt_us", stats.longest_doubt_us)
-        .number("healed_doubt_us", stats.healed_doubt_us)
-        .number("still_in_doubt", stats.still_in_doubt)
+        .number("doubts", stats.doubts.all().count)
+        .number("doubt_us", stats.doubts.all().sum_us)
+        .number("longest_doubt_us", stats.doubts.all().most_us)
+        .number("healed_doubt_us", stats.doubts.healed_us)
+        .number("still_in_doubt", stats.doubts.open)
         .raw("faults", &faults.end());
     sums.end()
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use crate::Options;
+use crate::doubts::Doubts;
 
 /// The classes of faults, as they are counted, and what the operator does beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -209,16 +210,8 @@ pub struct Stats {
     pub transactions_committed: u64,
     /// That were aborted.
     pub transactions_aborted: u64,
-    /// How often a site was in doubt: from its Yes until it knew the decision.
-    pub doubts: u64,
-    /// For how long, in all.
-    pub doubt_us: u64,
-    /// The longest.
-    pub longest_doubt_us: u64,
-    /// The longest that began under faults, counted from their end.
-    pub healed_doubt_us: u64,
-    /// Sites in doubt at the end, each about one transaction.
-    pub still_in_doubt: u64,
+    /// How long sites were in doubt.
+    pub doubts: Doubts,
     /// Faults, by class.
     pub faults: [u64; Fault::ALL.len()],
 }
@@ -238,11 +231,7 @@ impl Default for Stats {
             watched: 0,
             transactions_committed: 0,
             transactions_aborted: 0,
-            doubts: 0,
-            doubt_us: 0,
-            longest_doubt_us: 0,
-            healed_doubt_us: 0,
-            still_in_doubt: 0,
+            doubts: Doubts::default(),
             faults: [0; Fault::ALL.len()],
         }
     }
@@ -269,11 +258,7 @@ impl AddAssign<&Stats> for Stats {
         self.watched += other.watched;
         self.transactions_committed += other.transactions_committed;
         self.transactions_aborted += other.transactions_aborted;
-        self.doubts += other.doubts;
-        self.doubt_us += other.doubt_us;
-        self.longest_doubt_us = self.longest_doubt_us.max(other.longest_doubt_us);
-        self.healed_doubt_us = self.healed_doubt_us.max(other.healed_doubt_us);
-        self.still_in_doubt += other.still_in_doubt;
+        self.doubts += &other.doubts;
         self.faults.iter_mut().zip(other.faults).for_each(|(sum, more)| *sum += more);
     }
 }
@@ -307,11 +292,11 @@ impl fmt::Display for Stats {
         let transactions = [
             ("transactions committed", self.transactions_committed),
             ("  aborted", self.transactions_aborted),
-            ("times in doubt", self.doubts),
-            ("  us in the mean", self.doubt_us / self.doubts.max(1)),
-            ("  us at most", self.longest_doubt_us),
-            ("  us after healing", self.healed_doubt_us),
-            ("  at the end", self.still_in_doubt),
+            ("times in doubt", self.doubts.all().count),
+            ("  us in the mean", self.doubts.all().mean_us()),
+            ("  us at most", self.doubts.all().most_us),
+            ("  us after healing", self.doubts.healed_us),
+            ("  at the end", self.doubts.open),
         ];
         let any = self.transactions_committed + self.transactions_aborted > 0;
         let transactions = transactions.into_iter().filter(|_| any);

@@ -141,11 +141,9 @@ impl<C: Consensus> World<C> {
     fn report(self, options: &Options) -> Report {
         let Env { checks, trace, mut stats, now, atomic, .. } = self.ground.env;
         (stats.elections, stats.committed) = checks.counts();
-        let doubt = atomic.doubt;
         (stats.transactions_committed, stats.transactions_aborted) = atomic.counts();
-        (stats.doubts, stats.doubt_us, stats.longest_doubt_us) = (doubt.count, doubt.sum_us, doubt.most_us);
-        stats.healed_doubt_us = doubt.healed_us;
-        stats.still_in_doubt = atomic.in_doubt();
+        stats.doubts = atomic.doubts;
+        stats.doubts.open = atomic.in_doubt();
         (stats.virtual_us, stats.events) = (now, trace.events());
         let failure = checks.failure.map(|(property, detail)| Failure {
             seed: options.seed,

@@ -87,9 +87,9 @@ impl fmt::Display for Mistake {
                 let known = Sites::ALL.map(Sites::name).join(", ");
                 write!(f, "no site is replicated by {name:?}: choose one of {known}")
             }
-            Mistake::Nodes(protocol) if protocol.is_atomic() => {
-                f.write_str("no world has so few or so many sites: choose from 2, to 50 processes or 16 groups")
-            }
+            Mistake::Nodes(protocol) if protocol.is_atomic() => f.write_str(
+                "no world has so few or so many sites: choose from 2, to 50 processes or 16 groups",
+            ),
             Mistake::Nodes(_) => f.write_str("no world has so many replicas of one log: choose from 1 to 9"),
             Mistake::Foreign(plant, protocol) => {
                 let (of, name) = (names(plant.protocols()), plant.name());

@@ -63,7 +63,13 @@ impl Swarm {
     /// For how long a site may be in doubt once all is healed: two election timeouts. In three phases a participant waits at
     /// least as long as the coordinator may take, and each for those before it, before it tries to end a transaction by
     /// itself; that time comes on top.
+    ///
+    /// Where a node takes so little at once that records of a site are refused for others of the same site, there is no bound
+    /// but that of peace.
     pub fn doubt_us(&self, three_phases: bool) -> u64 {
+        if self.room.is_scant() {
+            return u64::MAX;
+        }
         let Commit { vote_ticks, retry_ticks, doubt_ticks, .. } = self.commit;
         let patience = vote_ticks + doubt_ticks + self.groups as u64 * retry_ticks;
         // On the slowest clock.

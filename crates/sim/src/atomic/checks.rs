@@ -3,7 +3,7 @@
 //! A vote or a decision counts from the moment when the first replica of its site applies the record: then it is durable in the
 //! site's log. A site of several replicas tells of each several times, and again after each restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use quorate_checker::Violation;
@@ -18,18 +18,15 @@ use quorate_checker::atomic_commit::{Decision, Txn, Vote};
 use quorate_checker::isolation::{self, Level, Op, Status, Transaction, bank};
 
 use super::data::Found;
+use crate::doubts::{Doubts, Met};
 
-/// How long sites were in doubt: from their Yes until they knew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Doubt {
-    /// How often.
-    pub count: u64,
-    /// In all.
-    pub sum_us: u64,
-    /// The longest.
-    pub most_us: u64,
-    /// The longest after the faults had ended, counted from then.
-    pub healed_us: u64,
+/// A site that is uncertain.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Since when.
+    since: u64,
+    /// What has happened meanwhile.
+    met: Met,
 }
 
 /// See the module's text.
@@ -42,13 +39,15 @@ pub struct Ledger {
     termination: Termination,
     revisions: OneRevision,
     durable: ToldIsDurable,
-    /// Since when a site has been uncertain.
-    since: BTreeMap<(Txn, usize), u64>,
+    /// Who is uncertain, and who no longer is.
+    open: BTreeMap<(Txn, usize), Open>,
+    certain: BTreeSet<(Txn, usize)>,
     /// What each is to be: the first that was decided.
     fates: BTreeMap<Txn, Decision>,
     /// When the faults ended.
     healed_at: Option<u64>,
-    pub doubt: Doubt,
+    /// How long sites were in doubt: from their Yes until they knew.
+    pub doubts: Doubts,
     /// What clients did.
     pub history: Vec<Transaction>,
     /// Reads of all accounts: who, and what.
@@ -80,10 +79,11 @@ impl Ledger {
             termination: Termination::new(bound_us),
             revisions: OneRevision::new(),
             durable: ToldIsDurable::new(),
-            since: BTreeMap::new(),
+            open: BTreeMap::new(),
+            certain: BTreeSet::new(),
             fates: BTreeMap::new(),
             healed_at: None,
-            doubt: Doubt::default(),
+            doubts: Doubts::default(),
             history: Vec::new(),
             balances: Vec::new(),
         };
@@ -109,8 +109,9 @@ impl Ledger {
 
     /// A site has recorded its vote.
     pub fn voted(&mut self, now: u64, site: usize, txn: Txn, vote: Vote) -> Result<(), Violation> {
-        if vote == Vote::Yes && !self.since.contains_key(&(txn, site)) {
-            self.since.insert((txn, site), now);
+        let first = !self.certain.contains(&(txn, site)) && !self.open.contains_key(&(txn, site));
+        if vote == Vote::Yes && first {
+            self.open.insert((txn, site), Open { since: now, met: Met::Nothing });
             self.termination.involved(now, site as u64, txn);
         }
         self.validity.voted(site as u64, txn, vote)?;
@@ -131,13 +132,12 @@ impl Ledger {
     /// A site has decided as a participant, or is found to have.
     pub fn resolved(&mut self, now: u64, site: usize, txn: Txn, decision: Decision) -> Result<(), Violation> {
         self.termination.decided(site as u64, txn);
-        if let Some(since) = self.since.get_mut(&(txn, site)).filter(|since| **since != DECIDED) {
-            let (doubt, began) = (&mut self.doubt, std::mem::replace(since, DECIDED));
-            doubt.count += 1;
-            doubt.sum_us += now - began;
-            doubt.most_us = doubt.most_us.max(now - began);
-            let healed_at = self.healed_at.filter(|at| began < *at);
-            doubt.healed_us = doubt.healed_us.max(healed_at.map_or(0, |at| now - at));
+        self.certain.insert((txn, site));
+        if let Some(Open { since, met }) = self.open.remove(&(txn, site)) {
+            self.doubts.ended(met, now - since);
+            if let Some(healed_at) = self.healed_at.filter(|at| since < *at) {
+                self.doubts.healed_us = self.doubts.healed_us.max(now - healed_at);
+            }
         }
         self.decided(site, txn, decision)
     }
@@ -156,6 +156,22 @@ impl Ledger {
     /// A site has carried a transaction out, as this revision.
     pub fn carried_out(&mut self, site: usize, txn: Txn, revision: u64) -> Result<(), Violation> {
         self.revisions.applied(site as u64, txn, revision)
+    }
+
+    /// Whoever drives a site goes down.
+    pub fn driver_lost(&mut self, site: usize) {
+        for ((txn, at), open) in &mut self.open {
+            let met = if *at == site {
+                Met::OwnLoss
+            } else if txn.coordinator != site as u64 {
+                continue;
+            } else if self.fates.contains_key(txn) {
+                Met::LossAfterDecision
+            } else {
+                Met::LossBeforeDecision
+            };
+            open.met = open.met.max(met);
+        }
     }
 
     /// A client is told what became of it.
@@ -202,9 +218,6 @@ impl Ledger {
         bank::check(&self.balances, count, total, Some(0))
     }
 }
-
-/// Not in doubt any more.
-const DECIDED: u64 = u64::MAX;
 
 /// Whether a key is a list; the others are registers, and accounts, which are no part of a history.
 pub fn is_list(key: &Bytes) -> bool {

@@ -29,10 +29,8 @@ broken! {
     fn asks_when_in_doubt { AbortInDoubt }
     fn locks_ranges { RangeUnlocked }
     fn holds_until_decided { LocksReleasedEarly }
-    fn younger_dies { YoungerWaits }
     fn prepares_above_closed { BelowClosed }
     fn commits_at_latest { CommitsEarlier }
-    fn refuses_below_floor { FloorIgnored }
     fn third_round_commits { ThirdRoundRollsBack }
     fn joins_later_attempts_only { AttemptJoinedLate }
     fn takes_up_latest_attempt { AttemptForgets }
