@@ -28,7 +28,7 @@ const EDGES: [(&str, &[&str]); 22] = [
     ("harness", &["protocol", "api", "checker", "wire"]),
     ("server", &["protocol", "raft", "paxos", "zab", "kv", "replica", "wal", "storage", "wire", "api"]),
     ("sim", &["protocol", "raft", "paxos", "zab", "commit", "chord", "kv", "replica", "wal", "storage", "wire", "checker"]),
-    ("figures", &["protocol", "raft", "paxos", "zab"]),
+    ("figures", &["protocol", "raft", "paxos", "zab", "ring", "chord"]),
     ("search", &["protocol", "raft", "paxos", "zab"]),
     ("quorate", &["api", "server", "sim", "figures", "search"]),
 ];
