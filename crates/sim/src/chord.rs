@@ -16,13 +16,14 @@
 //! | part | file |
 //! |---|---|
 //! | what a run is like | `character` |
-//! | a node: its process, its clock, its messages | `member` |
+//! | a node: its process, its clock, its messages; what it does by itself | `member`, `duties` |
 //! | keys, and how they are handed over | `keys` |
 //! | what hosts say to each other | `said` |
 //! | the nodes as the invariant takes them | `views` |
 //! | peace, and what it must bring | `peace` |
 
 pub mod character;
+mod duties;
 mod keys;
 mod member;
 mod peace;
