@@ -79,7 +79,17 @@ struct Rings<R: Rules> {
     places: Vec<u64>,
     nodes: Numbered<Option<View>, Option<(Chord<R>, View)>>,
     messages: Numbered<(usize, usize, Message), (usize, usize, Message)>,
+    /// What a node is when an answer on its way has come: by their numbers.
+    heard: HashMap<(u16, u16), u16>,
+    /// Whether the nodes, as all must take them, are in order: many states look alike to the invariant.
+    verdicts: HashMap<[u16; 5], Option<String>>,
+    /// What becomes of a node upon something, and what it sends: by its number and that of the message, or more.
+    steps: HashMap<(u16, u32), (u16, Vec<u16>)>,
 }
+
+/// In place of a message's number.
+const STABILISES: u32 = 1 << 16;
+const TICKS: u32 = STABILISES + 1;
 
 /// Leaves a question's number out.
 fn numberless(mut message: Message) -> Message {
@@ -104,7 +114,10 @@ fn with_number(mut message: Message, number: Token) -> Message {
 impl<R: Rules + Clone + Debug> Rings<R> {
     fn new(scenario: Scenario) -> Self {
         let places = [scenario.members, scenario.joiners].concat();
-        let mut rings = Rings { scenario, places, nodes: Numbered::new(), messages: Numbered::new() };
+        let (nodes, messages) = (Numbered::new(), Numbered::new());
+        let (heard, verdicts) = (HashMap::new(), HashMap::new());
+        let steps = HashMap::new();
+        let mut rings = Rings { scenario, places, nodes, messages, heard, verdicts, steps };
         rings.nodes.number(None, None);
         rings
     }
@@ -138,20 +151,31 @@ impl<R: Rules + Clone + Debug> Rings<R> {
 
     /// The nodes as all others must take them: an answer that changes a pointer counts from when it was given, for
     /// until it arrives nobody is told of the pointer.
-    fn views(&self, state: &State) -> Vec<View> {
-        let mut views: Vec<Option<View>> =
-            (0..self.places.len()).map(|at| Some(self.node(state, at)?.1.clone())).collect();
+    fn effective(&mut self, state: &State) -> [u16; 5] {
+        let mut nodes = state.nodes;
         for number in &state.flight {
             let (from, to, message) = &self.messages.values[usize::from(*number)];
-            if let (Message::State { .. }, Some((node, View { asking: Some((_, _, token)), .. }))) =
-                (message, self.node(state, *to))
+            let Message::State { .. } = message else { continue };
+            let (from, to) = (peer(self.places[*from]).node, *to);
+            let before = state.nodes[to];
+            if let Some(known) = self.heard.get(&(before, *number)) {
+                nodes[to] = *known;
+            } else if let Some((node, View { asking: Some((_, _, token)), .. })) =
+                &self.nodes.values[usize::from(before)]
             {
                 let (mut node, message) = (node.clone(), with_number(message.clone(), *token));
-                node.step(Event::Receive { from: peer(self.places[*from]).node, message }, &mut Vec::new());
-                views[*to] = Some(node.view());
+                node.step(Event::Receive { from, message }, &mut Vec::new());
+                let after = self.number(node);
+                self.heard.insert((before, *number), after);
+                nodes[to] = after;
             }
         }
-        views.into_iter().flatten().collect()
+        nodes
+    }
+
+    fn views(&self, nodes: [u16; 5]) -> Vec<View> {
+        let view = |number: u16| Some(self.nodes.values[usize::from(number)].as_ref()?.1.clone());
+        nodes.into_iter().filter_map(view).collect()
     }
 
     /// How many wait for an answer.
@@ -160,27 +184,56 @@ impl<R: Rules + Clone + Debug> Rings<R> {
         (0..self.places.len()).filter(asks).count()
     }
 
-    /// A node steps; answers the state after it.
-    fn step(&mut self, state: &State, at: usize, event: Event) -> State {
+    /// A node steps; answers the state after it. What is the same as before is not done again.
+    fn step_once(
+        &mut self,
+        state: &State,
+        at: usize,
+        what: u32,
+        event: impl FnOnce(&Self) -> Event,
+    ) -> State {
+        let key = (state.nodes[at], what);
+        if !self.steps.contains_key(&key) {
+            let event = event(self);
+            let done = self.stepped(state, at, event);
+            self.steps.insert(key, done);
+        }
+        let (node, sent) = &self.steps[&key];
+        let mut next = state.clone();
+        next.nodes[at] = *node;
+        next.flight.extend(sent.iter().filter(|number| !state.flight.contains(number)));
+        self.tidy(&mut next);
+        next
+    }
+
+    fn stepped(&mut self, state: &State, at: usize, event: Event) -> (u16, Vec<u16>) {
         let mut chord = self.node(state, at).expect("it is there").0.clone();
         let mut effects = Vec::new();
         chord.step(event, &mut effects);
-        self.carry_out(state.clone(), at, chord, effects)
+        self.carried_out(at, chord, effects)
     }
 
-    fn carry_out(&mut self, mut next: State, at: usize, chord: Chord<R>, effects: Vec<Effect>) -> State {
+    /// The numbers of a node and of what it sends, each once.
+    fn carried_out(&mut self, at: usize, chord: Chord<R>, effects: Vec<Effect>) -> (u16, Vec<u16>) {
+        let mut sent = Vec::new();
         for effect in effects {
             if let Effect::Send { to, message } = effect {
                 let to = self.at(to);
                 let key = (at, to, numberless(message));
                 let number = self.messages.number(key.clone(), key);
-                if !next.flight.contains(&number) {
-                    next.flight.push(number);
+                if !sent.contains(&number) {
+                    sent.push(number);
                 }
             }
         }
         let here = matches!(chord.phase(), Phase::Member | Phase::Joining);
-        next.nodes[at] = if here { self.number(chord) } else { 0 };
+        (if here { self.number(chord) } else { 0 }, sent)
+    }
+
+    fn carry_out(&mut self, mut next: State, at: usize, (node, sent): (u16, Vec<u16>)) -> State {
+        next.nodes[at] = node;
+        let fresh: Vec<u16> = sent.into_iter().filter(|number| !next.flight.contains(number)).collect();
+        next.flight.extend(fresh);
         self.tidy(&mut next);
         next
     }
@@ -211,7 +264,8 @@ impl<R: Rules + Clone + Debug> Rings<R> {
         }
         let came = matches!(chord.phase(), Phase::Member | Phase::Joining);
         let mut next = State { come: state.come | 1 << at, ..state.clone() };
-        next = came.then(|| self.carry_out(next, at, chord, effects))?;
+        let done = came.then(|| self.carried_out(at, chord, effects))?;
+        next = self.carry_out(next, at, done);
         Some(next)
     }
 
@@ -219,12 +273,14 @@ impl<R: Rules + Clone + Debug> Rings<R> {
     fn lose(&mut self, state: &State, at: usize) -> Option<State> {
         let mut next = State { losses: state.losses + 1, ..state.clone() };
         if self.scenario.graceful {
-            next = self.step(&next, at, Event::Leave);
+            let done = self.stepped(&next, at, Event::Leave);
+            next = self.carry_out(next, at, done);
         } else {
             next.nodes[at] = 0;
             self.tidy(&mut next);
         }
-        let views: Vec<Node> = self.views(&next).iter().map(common::node).collect();
+        let effective = self.effective(&next);
+        let views: Vec<Node> = self.views(effective).iter().map(common::node).collect();
         let gone = self.places[at];
         chord_ring::may_go(&views, gone, self.scenario.successors + 1).then_some(next)
     }
@@ -259,19 +315,24 @@ impl<R: Rules + Clone + Debug> System for Rings<R> {
     fn successors(&mut self, state: &State, found: &mut Vec<(Action, State)>) {
         let waiting = self.waiting(state);
         for at in 0..state.flight.len() {
-            let (from, to, message) = self.messages.values[usize::from(state.flight[at])].clone();
-            let asking = self.node(state, to).and_then(|(_, view)| view.asking);
+            let number = state.flight[at];
+            let to = self.messages.values[usize::from(number)].1;
             let mut without = state.clone();
             without.flight.remove(at);
-            let message = with_number(message, asking.map_or(Token(0), |(_, _, token)| token));
-            let event = Event::Receive { from: peer(self.places[from]).node, message };
-            found.push((Action::Deliver(at), self.step(&without, to, event)));
+            let next = self.step_once(&without, to, u32::from(number), |rings| {
+                let (from, to, message) = rings.messages.values[usize::from(number)].clone();
+                let asking = rings.node(state, to).and_then(|(_, view)| view.asking);
+                let message = with_number(message, asking.map_or(Token(0), |(_, _, token)| token));
+                Event::Receive { from: peer(rings.places[from]).node, message }
+            });
+            found.push((Action::Deliver(at), next));
         }
         for at in 0..self.places.len() {
             match self.node(state, at).map(|(_, view)| (view.phase, view.asking.is_some())) {
                 Some((Phase::Member, asking)) => {
                     if !asking && waiting < self.scenario.exchanges {
-                        found.push((Action::Stabilise(at), self.step(state, at, Event::Stabilise)));
+                        let next = self.step_once(state, at, STABILISES, |_| Event::Stabilise);
+                        found.push((Action::Stabilise(at), next));
                     }
                     if state.losses < self.scenario.losses {
                         found.extend(self.lose(state, at).map(|next| (Action::Lose(at), next)));
@@ -289,13 +350,20 @@ impl<R: Rules + Clone + Debug> System for Rings<R> {
                 _ => {}
             }
             if self.in_vain(state, at) {
-                found.push((Action::Expire(at), self.step(state, at, Event::Tick)));
+                let next = self.step_once(state, at, TICKS, |_| Event::Tick);
+                found.push((Action::Expire(at), next));
             }
         }
     }
 
     fn wrong(&mut self, state: &State) -> Option<String> {
-        wrong(&self.views(state), self.scenario.successors + 1)
+        let nodes = self.effective(state);
+        if let Some(known) = self.verdicts.get(&nodes) {
+            return known.clone();
+        }
+        let verdict = wrong(&self.views(nodes), self.scenario.successors + 1);
+        self.verdicts.insert(nodes, verdict.clone());
+        verdict
     }
 
     fn tell(&self, from: &State, action: &Action, to: &State) -> String {
@@ -311,7 +379,7 @@ impl<R: Rules + Clone + Debug> System for Rings<R> {
             }
         };
         let lists: Vec<String> = self
-            .views(to)
+            .views(to.nodes)
             .iter()
             .map(|view| {
                 let list: Vec<u64> = view.successors.iter().map(|peer| peer.id.0).collect();

@@ -4,7 +4,8 @@
 //! authors measured follow from the rules, and a core that is subtly different (draws its timeouts from
 //! elsewhere, resets a timer where it should not) gives other numbers. So the experiments of the Raft paper
 //! and of Ongaro's dissertation are repeated here, over the very core that serves clients, in the smallest
-//! host it can have (`world`): an event queue with delays, no log, no state machine.
+//! host it can have (`world`): an event queue with delays, no log, no state machine. So are the Chord paper's, and the methods of
+//! hashing are compared with a reference.
 //!
 //! | figure | module | source |
 //! |---|---|---|
@@ -12,6 +13,8 @@
 //! | elections over a wide area | `wan` | dissertation §9.5 |
 //! | downtime after a crash | `crash` | Raft (extended version), §9.3 and figure 16 |
 //! | syncing beside sending | `overlap` | dissertation §10.2.1; the numbers are our own machine's |
+//! | Chord: paths, loads, failures, churn | `chord` | Stoica and others 2001, §6 |
+//! | hashing: balance, moves | `ring` | a reference measured elsewhere |
 //!
 //! # Invariants
 //!
@@ -25,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chord;
 mod compare;
 mod core;
 mod crash;
@@ -32,6 +36,7 @@ mod election;
 mod fsync;
 mod overlap;
 mod report;
+mod ring;
 mod split;
 mod stats;
 mod svg;
@@ -44,7 +49,7 @@ pub use report::{Drawing, Report, Row};
 /// How many trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Enough for every published tolerance; under a minute on two cores.
+    /// Enough for every published tolerance; some minutes, most of them Chord's under churn.
     Full,
     /// A fiftieth of that, for tests: the bands are wider then.
     Brief,
@@ -64,11 +69,13 @@ impl Effort {
 pub fn measure(effort: Effort, mut told: impl FnMut(&str)) -> Report {
     let mut report = Report::default();
     type Figure = fn(Effort, &mut Report);
-    let figures: [(&str, Figure); 4] = [
+    let figures: [(&str, Figure); 6] = [
         ("split votes", split::measure),
         ("elections over a wide area", wan::measure),
         ("downtime after a crash", crash::measure),
         ("syncing beside sending", overlap::measure),
+        ("hashing", ring::measure),
+        ("Chord", chord::measure),
     ];
     for (name, figure) in figures {
         told(name);

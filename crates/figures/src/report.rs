@@ -13,9 +13,10 @@ pub struct Row {
     pub published: String,
     /// How far ours may be from it.
     pub tolerance: &'static str,
-    /// Ours, in the paper's manner: followers become candidates at once.
+    /// Ours, in the paper's manner: followers become candidates at once, lookups go by fingers alone.
     pub measured: String,
-    /// Ours as it is: followers ask first. Empty where that makes no difference or no sense.
+    /// Ours as it is: followers ask first, lookups go by successor lists and try again. Empty where that makes no difference or no
+    /// sense.
     pub asking: String,
     /// Whether `measured` is within the tolerance; nothing where there is no number to compare with.
     pub agrees: Option<bool>,
@@ -54,7 +55,7 @@ impl Report {
 /// The table, in Markdown.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| figure | published | tolerance | measured | with pre-votes | agrees |")?;
+        writeln!(f, "| figure | published | tolerance | measured | ours as it is | agrees |")?;
         writeln!(f, "|---|---|---|---|---|---|")?;
         for row in &self.rows {
             let agrees = match row.agrees {

@@ -247,7 +247,7 @@ mod tests {
         let unknown = mistake("sim --protocol chain");
         assert_eq!(
             unknown,
-            "no world runs the protocol \"chain\": choose one of raft, paxos, zab, two-phase, three-phase, consensus, or all"
+            "no world runs the protocol \"chain\": choose one of raft, paxos, zab, two-phase, three-phase, chord, consensus, or all"
         );
         let foreign = mistake("sim --protocol zab --plant largest-value");
         assert_eq!(foreign, "the bug largest-value is one of paxos, not of zab: add --protocol paxos");
@@ -260,7 +260,7 @@ mod tests {
             let worlds = args(line).worlds().expect(line);
             worlds.iter().map(|options| options.protocol.name()).collect::<Vec<_>>()
         };
-        let all = ["raft", "paxos", "zab", "two-phase", "three-phase"];
+        let all = ["raft", "paxos", "zab", "two-phase", "three-phase", "chord"];
         assert_eq!(protocols("sim --protocol all"), all);
         assert_eq!(protocols("sim --protocol consensus"), all[..3]);
         assert_eq!(protocols("sim --protocol all --plant yes-forgotten"), all[3..]);

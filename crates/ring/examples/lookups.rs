@@ -10,6 +10,7 @@ use std::hash::Hash;
 use std::hint::black_box;
 use std::time::Instant;
 
+use maglev::ConsistentHasher;
 use quorate_protocol::NodeId;
 use quorate_ring::{Jump, Key, Maglev, Node, Placement, Rendezvous, Ring, mix};
 
@@ -61,7 +62,7 @@ fn main() {
     row("jump", KEYS, Jump::of(&nodes).unwrap(), other, "jumpch");
 
     let ids: Vec<u64> = (1..=NODES).collect();
-    let theirs = hash_rings::maglev::Ring::with_capacity_hint(ids.iter().collect(), 65_537);
-    let other = rate(KEYS, |place| *theirs.get_node(&place));
-    row("Maglev, 65,537 entries", KEYS, Maglev::of(&nodes).unwrap(), other, "hash-rings");
+    let theirs = maglev::Maglev::with_capacity(ids, 65_537);
+    let other = rate(KEYS, |place| theirs.get(&place).copied().unwrap_or(0));
+    row("Maglev, 65,537 entries", KEYS, Maglev::of(&nodes).unwrap(), other, "maglev");
 }

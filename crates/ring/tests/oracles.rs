@@ -5,6 +5,7 @@ mod common;
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use common::{keys, nodes};
+use maglev::ConsistentHasher;
 use quorate_protocol::NodeId;
 use quorate_ring::{Key, Node, Placement, Rendezvous, Ring, fill, jump, mix, token, xxh64};
 
@@ -123,39 +124,27 @@ fn the_table_is_the_papers() {
     assert_eq!(fill(7, &[(3, 4, 1), (3, 1, 1)]), [0, 0, 0, 0, 1, 1, 1]);
 }
 
-/// SipHash 2-4, as the standard library still has it: what the other Maglev hashes with.
-#[expect(deprecated, reason = "only this one takes keys")]
-fn sip(keys: (u64, u64), value: &impl Hash) -> u64 {
-    let mut hasher = std::hash::SipHasher::new_with_keys(keys.0, keys.1);
+/// What the other Maglev hashes with: the standard library's hash, keyed with nothing, of a number and the value.
+fn seeded(seed: u32, value: &impl Hash) -> u64 {
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    hasher.write_u32(seed);
     value.hash(&mut hasher);
     hasher.finish()
 }
 
-/// The first numbers of the generator that the other Maglev takes its keys from (xorshift128, Marsaglia 2003).
-fn xorshift() -> impl FnMut() -> u64 {
-    let mut state = [0x193a_6754u32, 0xa8a7_d469, 0x9783_0e05, 0x113b_a7bb];
-    let mut next = move || {
-        let [x, y, z, w] = state;
-        let t = x ^ (x << 11);
-        state = [y, z, w, w ^ (w >> 19) ^ t ^ (t >> 8)];
-        u64::from(state[3])
-    };
-    move || next() << 32 | next()
-}
-
 #[test]
 fn the_table_is_another_maglevs() {
-    let mut random = xorshift();
-    let offsets = (random(), random());
-    let skips = (random(), random());
     let ids: Vec<u64> = (1..=40).collect();
-    let theirs = hash_rings::maglev::Ring::with_capacity_hint(ids.iter().collect(), 4_093);
+    let theirs = maglev::Maglev::with_capacity(ids.clone(), 4_093);
     let size = theirs.capacity() as u64;
-    let permutation =
-        |id: &u64| ((sip(offsets, id) % size) as u32, (sip(skips, id) % (size - 1) + 1) as u32, 1);
+    assert_eq!(size, 4_093);
+    let permutation = |id: &u64| {
+        let (offset, skip) = (seeded(0xdead_babe, id) % size, seeded(0xdead_beef, id) % (size - 1) + 1);
+        (offset as u32, skip as u32, 1)
+    };
     let table = fill(size as u32, &ids.iter().map(permutation).collect::<Vec<_>>());
     for key in keys(20_000).map(|Key(key)| key) {
-        let entry = sip(offsets, &key) % size;
-        assert_eq!(ids[table[entry as usize] as usize], *theirs.get_node(&key));
+        let entry = seeded(0xdead_babe, &key) % size;
+        assert_eq!(Some(&ids[table[entry as usize] as usize]), theirs.get(&key));
     }
 }

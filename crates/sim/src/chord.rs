@@ -16,13 +16,14 @@
 //! | part | file |
 //! |---|---|
 //! | what a run is like | `character` |
-//! | a node: its process, its clock, its messages | `member` |
+//! | a node: its process, its clock, its messages; what it does by itself | `member`, `duties` |
 //! | keys, and how they are handed over | `keys` |
 //! | what hosts say to each other | `said` |
 //! | the nodes as the invariant takes them | `views` |
 //! | peace, and what it must bring | `peace` |
 
 pub mod character;
+mod duties;
 mod keys;
 mod member;
 mod peace;
@@ -186,9 +187,9 @@ fn found<R: Rules + Clone>(env: &mut Env) -> (Vec<Member<R>>, BTreeSet<u64>) {
         let own = keys.iter().copied().filter(|key| Id(*key).within(from, peer.id));
         nodes[member::place(peer.node)].found(&first, own.collect(), env);
     }
-    for place in count..places {
+    for node in nodes.iter_mut().skip(count) {
         let delay = env.dice.host.below(env.swarm.chaos_us * 3 / 4);
-        nodes[place].start_after(delay, env);
+        node.start_after(delay, env);
     }
     (nodes, keys)
 }

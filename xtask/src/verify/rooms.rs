@@ -34,7 +34,7 @@ const EDGES: [(&str, &[&str]); 22] = [
             "storage", "wire", "checker",
         ],
     ),
-    ("figures", &["protocol", "raft", "paxos", "zab"]),
+    ("figures", &["protocol", "raft", "paxos", "zab", "ring", "chord"]),
     ("search", &["protocol", "raft", "paxos", "zab"]),
     ("quorate", &["api", "server", "sim", "figures", "search"]),
 ];

@@ -22,8 +22,8 @@ pub(crate) struct SimArgs {
     /// Worlds at a time [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// What the nodes speak: raft, paxos or zab, two-phase or three-phase; "consensus" for the first three one after the
-    /// other, "all" for all [default: raft]
+    /// What the nodes speak: raft, paxos or zab, two-phase or three-phase, or chord; "consensus" for the first three one
+    /// after the other, "all" for all [default: raft]
     #[arg(long, value_name = "NAME")]
     protocol: Option<String>,
     /// Of two-phase and three-phase: by what each site is replicated, raft, paxos or zab, or "none" for single processes

@@ -25,7 +25,9 @@ const GENTLE: [Choice; 8] = [
 pub fn adapt(swarm: &mut Swarm, mut random: Random, nodes: Option<usize>) {
     let random = &mut random;
     let ring = Ring { successors: one_of(random, &[1, 1, 2, 3]), gentle: random.percent(70) };
-    swarm.nodes = nodes.unwrap_or_else(|| random.between(6, 13) as usize);
+    // Fewer than r + 2 are no ring of which one may go.
+    let drawn = random.between(6, 13) as usize;
+    swarm.nodes = nodes.unwrap_or(drawn).max(ring.successors + 2);
     // Not an election's: how long trouble lasts is measured by it, and so how long an answer is waited for.
     (swarm.election_ticks, swarm.mixed, swarm.lease_drift, swarm.catch_up) =
         (one_of(random, &[4, 6]), false, None, false);
@@ -52,6 +54,9 @@ pub fn adapt(swarm: &mut Swarm, mut random: Random, nodes: Option<usize>) {
         for choice in ROUGH {
             faults.weights.set(choice, swarm.faults.weights.of(choice));
         }
+        // Rarely drawn, and what a ring minds most: somebody who comes, is heard of, and is gone again.
+        let again = if random.percent(25) { random.between(1, 5) } else { 0 };
+        faults.weights.set(Choice::CrashLoop, again);
     }
     swarm.ring = ring;
     swarm.faults = if calm { Faults::default() } else { faults };

@@ -12,8 +12,8 @@ use quorate_wire::{FrameDecoder, Packet, encode_message};
 
 use super::character;
 use super::keys::Keys;
+use super::name;
 use super::said::Said;
-use super::{ANCHOR, name};
 use crate::env::{Env, Event};
 use crate::ground::{Body, Still};
 use crate::network::Spoiled;
@@ -24,17 +24,9 @@ use crate::story::Happening;
 use crate::trace::{note, tell};
 
 /// The group in the frames: there is one ring.
-const GROUP: u32 = 1;
-/// Between two sweeps of a node's keys, in ticks.
-const SWEEP_TICKS: u64 = 15;
-/// Between two questions after the own place, in rough runs.
-const WHERE_TICKS: u64 = 60;
-/// So many wrong answers to that, one after the other, and a node joins again.
-const ASTRAY: u32 = 3;
-/// So often the well-known node tries to join before it takes itself for the only one.
-const FORLORN: u32 = 40;
+const GROUP: u32 = 0;
 /// Lookups of the host's own.
-const SWEEPS: u64 = 1 << 32;
+pub(super) const SWEEPS: u64 = 1 << 32;
 /// Lookups for others.
 const WHERES: u64 = 2 << 32;
 /// Answers of a node that are remembered.
@@ -60,26 +52,26 @@ pub struct Process<R: Rules> {
     /// Whose place is looked up for whom.
     wheres: BTreeMap<LookupId, (NodeId, Id)>,
     next: u64,
-    ticks: u64,
-    join_at: u64,
-    joins: u32,
-    ask_at: u64,
-    astray: u32,
+    pub(super) ticks: u64,
+    pub(super) join_at: u64,
+    pub(super) joins: u32,
+    pub(super) ask_at: u64,
+    pub(super) astray: u32,
     /// Its successors when it left; it is up until they have its keys.
-    heirs: Option<Vec<Peer>>,
+    pub(super) heirs: Option<Vec<Peer>>,
 }
 
 /// See the module's text.
 pub struct Member<R: Rules> {
-    place: usize,
+    pub(super) place: usize,
     life: u64,
     still: Still,
     tick_us: u64,
-    up: Option<Box<Process<R>>>,
+    pub(super) up: Option<Box<Process<R>>>,
     /// To whom, to which question, what.
     answers: Vec<(NodeId, Token, Message)>,
     /// To whom, what, when it left last.
-    last_words: Vec<(NodeId, Message)>,
+    pub(super) last_words: Vec<(NodeId, Message)>,
     changed: bool,
 }
 
@@ -112,7 +104,7 @@ impl<R: Rules> Process<R> {
         }
     }
 
-    fn lookup(&mut self, of: u64) -> LookupId {
+    pub(super) fn lookup(&mut self, of: u64) -> LookupId {
         self.next += 1;
         LookupId(of + self.next)
     }
@@ -175,7 +167,7 @@ impl<R: Rules + Clone> Member<R> {
         &self.last_words
     }
 
-    fn config(own: Peer, env: &Env) -> Config {
+    pub(super) fn config(own: Peer, env: &Env) -> Config {
         let (timeout_ticks, tries) = character::patience(&env.swarm);
         Config { timeout_ticks, tries, ..Config::new(own, env.swarm.ring.successors) }
     }
@@ -232,7 +224,7 @@ impl<R: Rules + Clone> Member<R> {
         self.step(Input::Lookup { lookup, key, manner }, env);
     }
 
-    fn step(&mut self, input: Input, env: &mut Env) {
+    pub(super) fn step(&mut self, input: Input, env: &mut Env) {
         let Some(process) = &mut self.up else { return };
         let mut effects = Vec::new();
         process.chord.step(input, &mut effects);
@@ -286,7 +278,7 @@ impl<R: Rules + Clone> Member<R> {
         }
     }
 
-    fn say(&self, to: NodeId, said: &Said, env: &mut Env) {
+    pub(super) fn say(&self, to: NodeId, said: &Said, env: &mut Env) {
         match encode_message(GROUP, said) {
             Ok(segments) => env.transmit(self.place, place(to), segments.concat().into(), Spoiled::No),
             Err(error) => env.checks.fail("Wire", format!("node {}: {error}", self.place + 1)),
@@ -317,7 +309,7 @@ impl<R: Rules + Clone> Member<R> {
         }
     }
 
-    fn hand_over(&mut self, env: &mut Env) {
+    pub(super) fn hand_over(&mut self, env: &mut Env) {
         let Some(process) = &mut self.up else { return };
         let due = process.keys.due(process.ticks);
         if env.plant == Some(Plant::KeysUnanswered) {
@@ -335,114 +327,7 @@ impl<R: Rules + Clone> Member<R> {
         self.pass_time(env);
     }
 
-    /// A tick for the core and for the host.
-    fn pass_time(&mut self, env: &mut Env) {
-        self.step(Input::Tick, env);
-        self.hand_over(env);
-        let Some(process) = &mut self.up else { return };
-        process.ticks += 1;
-        let (ticks, phase) = (process.ticks, process.view.phase);
-        match phase {
-            Phase::Outside if ticks >= process.join_at => self.join(env),
-            Phase::Member => {
-                if ticks.is_multiple_of(SWEEP_TICKS) {
-                    self.sweep(env);
-                }
-                if ticks.is_multiple_of(WHERE_TICKS) && !env.swarm.ring.gentle && self.place != ANCHOR {
-                    self.ask_where(env);
-                }
-                self.be_used(env);
-            }
-            Phase::Left => self.wind_up(env),
-            _ => {}
-        }
-    }
-
-    fn join(&mut self, env: &mut Env) {
-        let through = env.dice.host.below(env.places as u64) as usize;
-        let through = if self.place == ANCHOR || env.swarm.ring.gentle { through } else { ANCHOR };
-        let Some(process) = &mut self.up else { return };
-        process.join_at = process.ticks + 20;
-        process.joins += 1;
-        if self.place == ANCHOR && process.joins > FORLORN && !env.swarm.ring.gentle {
-            tell!(env, "node {} takes itself for the only one", self.place + 1);
-            let config = Self::config(process.view.own, env);
-            process.chord = Chord::alone(config, env.dice.host.next_u64());
-            process.asked.clear();
-            process.view = process.chord.view();
-        } else if through != self.place {
-            self.step(Input::Join(name(through)), env);
-        }
-    }
-
-    /// What it holds and is not responsible for goes to who is.
-    fn sweep(&mut self, env: &mut Env) {
-        let Some(process) = &mut self.up else { return };
-        let own = process.view.own.id;
-        let Some(predecessor) = process.view.predecessor else { return };
-        let foreign = |key: &&u64| !Id(**key).within(predecessor.id, own) && !process.keys.is_offered(**key);
-        let Some(key) = process.keys.held.iter().find(foreign).copied().map(Id) else { return };
-        let lookup = process.lookup(SWEEPS);
-        process.asked.insert(lookup, key);
-        self.step(Input::Lookup { lookup, key, manner: Manner::Iterative }, env);
-    }
-
-    fn ask_where(&mut self, env: &mut Env) {
-        if let Some(process) = &self.up {
-            let said = Said::Where { id: process.view.own.id };
-            self.say(name(ANCHOR), &said, env);
-        }
-    }
-
-    fn told_where(&mut self, id: Id, owner: Peer, env: &mut Env) {
-        let Some(process) = &mut self.up else { return };
-        if id != process.view.own.id || process.view.phase != Phase::Member {
-            return;
-        }
-        process.astray = if owner == process.view.own { 0 } else { process.astray + 1 };
-        if process.astray >= ASTRAY {
-            tell!(env, "node {} is not found where it is, and joins again", self.place + 1);
-            process.astray = 0;
-            process.heirs = Some(vec![owner]);
-            self.last_words.clear();
-            self.step(Input::Leave, env);
-        }
-    }
-
-    /// Somebody wants something now and then.
-    fn be_used(&mut self, env: &mut Env) {
-        let think = (env.swarm.load.think_us / env.swarm.tick_us).max(4);
-        let Some(process) = &mut self.up else { return };
-        if process.ticks >= process.ask_at && env.swarm.faults.every_us > 0 {
-            process.ask_at = process.ticks + env.dice.clients.between(1, 4 * think);
-            let key = Id(env.dice.clients.next_u64());
-            let manner = if env.dice.clients.percent(50) { Manner::Iterative } else { Manner::Recursive };
-            self.look_up(key, manner, env);
-        }
-    }
-
-    /// It has left; when others have its keys it goes, and comes back as another.
-    fn wind_up(&mut self, env: &mut Env) {
-        let Some(process) = &mut self.up else { return };
-        if process.keys.held.is_empty() {
-            let down_us = env.dice.host.between(1_000, env.swarm.faults.down_us.max(2_000));
-            return self.end(down_us, env);
-        }
-        let kept: Vec<u64> =
-            process.keys.held.iter().copied().filter(|key| !process.keys.is_offered(*key)).collect();
-        let heirs = process.heirs.clone().unwrap_or_default();
-        let ticks = process.ticks;
-        // Whoever was next then, or anybody.
-        let heir = match heirs.get(ticks as usize % (heirs.len() + 1)) {
-            Some(heir) => heir.node,
-            None => name(env.dice.host.below(env.places as u64) as usize),
-        };
-        if heir != name(self.place) {
-            process.keys.offer(kept, heir, ticks);
-        }
-    }
-
-    fn end(&mut self, down_us: u64, env: &mut Env) {
+    pub(super) fn end(&mut self, down_us: u64, env: &mut Env) {
         self.up = None;
         self.life += 1;
         self.changed = true;

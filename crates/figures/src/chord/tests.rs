@@ -1,9 +1,6 @@
-//! A small part of the paper's figures, within their bands; the rest takes a release build (see the example).
+//! A small part of the paper's figures, within their bands; the rest takes a release build.
 
-#[path = "../examples/figures/measure.rs"]
-mod measure;
-
-use measure::{Paper, churn, failures, loads, paths, virtual_loads};
+use super::measure::{Paper, churn, failures, loads, paths, virtual_loads};
 use quorate_chord::{Corrected, Manner};
 
 #[test]

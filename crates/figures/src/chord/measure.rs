@@ -17,8 +17,6 @@
 //! Nodes' places are drawn at random, as a hash of their addresses would be. Messages take one tick and are not lost;
 //! who is gone does not answer.
 
-#![allow(dead_code, reason = "the tests use a part of it")]
-
 use std::collections::{BTreeMap, VecDeque};
 
 use quorate_chord::{
