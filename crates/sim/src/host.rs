@@ -122,13 +122,12 @@ impl<C: Consensus> Host<C> {
         let config = config(id, env);
         let core = C::recover(config, found, env.dice.host.fork());
         let state = State::restore(durable.checkpoint.clone());
-        let group = env.group_of(place);
-        let seat = env.swarm.is_atomic().then(|| Box::new(Seat::new(group, &durable.site, env)));
         let hub_options =
             HubOptions { batch_revisions: 7, batch_bytes: 400, fragment_bytes: 120, ..HubOptions::default() };
         Host {
             place,
             life,
+            seat: Seat::of(place, &durable.site, env),
             durable,
             replica: Replica::new(core, limits(env)),
             wal,
@@ -138,7 +137,6 @@ impl<C: Consensus> Host<C> {
             fragile: 0,
             hub: Hub::new(state.revision(), hub_options),
             state,
-            seat,
             lessor: Lessor::new(),
             connections: BTreeMap::new(),
             ticks: 0,

@@ -64,6 +64,11 @@ fn config(group: usize, env: &Env) -> Config {
 }
 
 impl Seat {
+    /// Of the node at a place, where the world has sites.
+    pub fn of(place: usize, kept: &Bytes, env: &mut Env) -> Option<Box<Self>> {
+        env.swarm.is_atomic().then(|| Box::new(Seat::new(env.group_of(place), kept, env)))
+    }
+
     /// The replica of a group's site, from what was kept of it; if that is nothing, from the beginning.
     pub fn new(group: usize, kept: &Bytes, env: &mut Env) -> Self {
         let config = config(group, env);
