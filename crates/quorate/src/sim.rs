@@ -263,7 +263,7 @@ mod tests {
         let all = ["raft", "paxos", "zab", "two-phase", "three-phase", "chord"];
         assert_eq!(protocols("sim --protocol all"), all);
         assert_eq!(protocols("sim --protocol consensus"), all[..3]);
-        assert_eq!(protocols("sim --protocol all --plant yes-forgotten"), all[3..]);
+        assert_eq!(protocols("sim --protocol all --plant yes-forgotten"), all[3..5]);
         assert_eq!(protocols("sim --protocol all --plant forget-promise-on-restart"), ["paxos", "zab"]);
     }
 

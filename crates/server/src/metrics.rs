@@ -135,7 +135,8 @@ impl Metrics {
         // Writing to a string does not fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         let mut now = Registry::default();
-        now.register_collector(Box::new(Now(gauges(shared))));
+        let readings = gauges(shared).into_iter().chain(log_counts(&shared.metrics));
+        now.register_collector(Box::new(Now(readings.collect())));
         let _ = prometheus_client::encoding::text::encode(&mut text, &now);
         // Each part ends with the format's end mark; one is enough.
         let (parts, end) = (text.replace("# EOF\n", ""), "# EOF\n");
@@ -144,6 +145,29 @@ impl Metrics {
 }
 
 type Reading = (&'static str, &'static str, i64);
+
+/// What the log thread has counted.
+fn log_counts(metrics: &Metrics) -> [Reading; 4] {
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as i64;
+    [
+        ("etcd_disk_wal_write_bytes_total", "Bytes written to the log", read(&metrics.wal_bytes)),
+        (
+            "quorate_wal_damaged_places",
+            "Places of the log that are known to be damaged",
+            read(&metrics.wal_damaged_places),
+        ),
+        (
+            "quorate_wal_scrubbed_bytes_total",
+            "Bytes of the log read again to look for damage",
+            read(&metrics.wal_scrubbed_bytes),
+        ),
+        (
+            "quorate_wal_scrub_rounds_total",
+            "Times that all of the log was read again",
+            read(&metrics.wal_scrub_rounds),
+        ),
+    ]
+}
 
 /// What is read off the node when it is asked for.
 fn gauges(shared: &Shared) -> Vec<Reading> {
@@ -181,26 +205,6 @@ fn gauges(shared: &Shared) -> Vec<Reading> {
         ("etcd_debugging_mvcc_watcher_total", "Watchers", shared.metrics.watchers.load(Ordering::Relaxed)),
         ("etcd_debugging_mvcc_current_revision", "Revision", shared.revision()),
         ("etcd_debugging_mvcc_compact_revision", "Compacted up to", compact),
-        (
-            "etcd_disk_wal_write_bytes_total",
-            "Bytes written to the log",
-            shared.metrics.wal_bytes.load(Ordering::Relaxed) as i64,
-        ),
-        (
-            "quorate_wal_damaged_places",
-            "Places of the log that are known to be damaged",
-            shared.metrics.wal_damaged_places.load(Ordering::Relaxed) as i64,
-        ),
-        (
-            "quorate_wal_scrubbed_bytes_total",
-            "Bytes of the log read again to look for damage",
-            shared.metrics.wal_scrubbed_bytes.load(Ordering::Relaxed) as i64,
-        ),
-        (
-            "quorate_wal_scrub_rounds_total",
-            "Times that all of the log was read again",
-            shared.metrics.wal_scrub_rounds.load(Ordering::Relaxed) as i64,
-        ),
         ("process_resident_memory_bytes", "Resident memory", process.resident_bytes),
         ("process_cpu_seconds_total", "Processor time", process.cpu_seconds),
         ("process_open_fds", "Open files", process.open_files),
