@@ -22,6 +22,7 @@ const LOGS: &[&str] = &[
     "LeaderCompleteness",
     "OneValuePerBallot",
     "ChosenStays",
+    "ChosenFirst",
     "CommittedStable",
     "LogMatching",
     "Integrity",
