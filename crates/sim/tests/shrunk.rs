@@ -49,7 +49,8 @@ fn smaller(plant: Plant, property: &str) {
     assert_eq!(shrunk.failure.property, failure.property);
     let (before, after) = (shrunk.before, shrunk.after);
     assert!(after.nodes <= before.nodes && after.clients <= before.clients, "{before}; {after}");
-    assert!(after.classes < before.classes && after.deeds < before.deeds, "{before}; {after}");
+    let fewer_deeds = after.deeds < before.deeds || before.deeds == 0;
+    assert!(after.classes < before.classes && fewer_deeds, "{before}; {after}");
     assert!(after.events < before.events, "{before}; {after}");
     let options = read(&shrunk.failure.command());
     assert_eq!(options, shrunk.failure.options, "the command says all of it");
@@ -63,7 +64,7 @@ fn a_vote_forgotten() {
 
 #[test]
 fn a_write_acknowledged_too_early() {
-    smaller(Plant::AckBeforeFsync, "LeaderCompleteness");
+    smaller(Plant::AckBeforeFsync, "ChosenFirst");
 }
 
 #[test]
