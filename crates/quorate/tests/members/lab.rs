@@ -221,21 +221,29 @@ impl Load {
         Load { over, acknowledged, task }
     }
 
-    /// Wait until so many more are acknowledged.
+    fn count(&self) -> usize {
+        self.acknowledged.lock().expect("list").len()
+    }
+
+    /// Wait until some more are acknowledged.
     pub async fn goes_on(&self) {
-        let (begun, before) = (Instant::now(), self.acknowledged.lock().expect("list").len());
-        while self.acknowledged.lock().expect("list").len() < before + 5 {
+        self.reaches(self.count() + 5).await;
+    }
+
+    async fn reaches(&self, count: usize) {
+        let begun = Instant::now();
+        while self.count() < count {
             assert!(begun.elapsed() < PATIENCE, "nothing is acknowledged any more");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// End it, and see that everything acknowledged is there.
+    /// End it once it has had enough to tell of, and see that everything acknowledged is there.
     pub async fn ends_kept(self, endpoint: &str) {
+        self.reaches(20).await;
         self.over.store(true, Ordering::SeqCst);
         self.task.await.expect("it does not panic");
         let acknowledged = self.acknowledged.lock().expect("list").clone();
-        assert!(acknowledged.len() > 20, "{}", acknowledged.len());
         let request =
             pb::RangeRequest { key: "load/".into(), range_end: "load0".into(), ..Default::default() };
         let answer = raw::at(endpoint).kv.range(request).await.expect("a range").into_inner();
