@@ -97,7 +97,7 @@ impl Replay {
     /// Carry out one operation of frame `sequence`.
     pub fn apply(&mut self, op: WriteOp, sequence: u64) {
         let Some(change) = Change::of(&op) else { return };
-        let change = change.with(|last| self.ballot_at(last));
+        let change = change.with(self.track.last, |index| self.ballot_at(index));
         match op {
             WriteOp::Meta { .. } => {}
             WriteOp::Append(entries) => {
@@ -108,7 +108,7 @@ impl Replay {
             }
             WriteOp::Put(entries) => self.put(entries),
             WriteOp::Truncate(last) => {
-                self.unsure |= matches!(change, Change::Truncate { ballot: None, .. });
+                self.unsure |= matches!(change, Change::Truncate { ballots: None, .. });
                 self.drop_from(Index(last.0.saturating_add(1)));
             }
             WriteOp::Reset { .. } => {

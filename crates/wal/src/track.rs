@@ -6,7 +6,7 @@
 //!
 //! Invariants of a [`Track`]: 1. `base.index <= last`; 2. the entries that are in the log have indexes from
 //! `base.index + 1` to `last`, all of them if it is appended, and each is what was written there last; 3. `held`
-//! is not before any of them, and goes down by [`WriteOp::Truncate`] only; 4. `lost` never goes down.
+//! is not before any of them, and goes down by [`WriteOp::Truncate`] only, of a log that ends with it; 4. `lost` never goes down.
 //! [`Track::check`] is the gateway that keeps them.
 //!
 //! A summary with tracks stands in every frame. It does not tell what became of the entries from before a gap: a
@@ -43,7 +43,7 @@ pub struct Track {
     pub base: LogId,
     /// The greatest index of an entry, `base.index` if it has none.
     pub last: Index,
-    /// Appended: the greatest entry, by (round, index), that it ever had, but for what it was asked to truncate. Put:
+    /// Appended: the greatest entry, by (round, index), that it ever had, but for what it had and was asked to truncate. Put:
     /// the greatest ballot and, apart from that, the greatest index that it ever had.
     pub held: LogId,
     /// How its entries are written.
@@ -87,10 +87,10 @@ pub enum Change {
         first: Index,
         held: LogId,
     },
-    /// With the ballot of the entry at `last`, if it is known.
+    /// With the ballots of the entry at `last` and of the one that the log ended with, if they are known.
     Truncate {
         last: Index,
-        ballot: Option<Ballot>,
+        ballots: Option<(Ballot, Ballot)>,
     },
     Reset(LogId),
     Purge(LogId),
@@ -113,16 +113,16 @@ impl Change {
                     held: entries.iter().fold(LogId::default(), |held, entry| join(held, entry.id)),
                 }
             }
-            WriteOp::Truncate(last) => Change::Truncate { last: *last, ballot: None },
+            WriteOp::Truncate(last) => Change::Truncate { last: *last, ballots: None },
             WriteOp::Reset { id } => Change::Reset(*id),
             WriteOp::Purge { id } => Change::Purge(*id),
         })
     }
 
-    /// The same, with the ballot that a truncation needs.
-    pub fn with(mut self, ballot_at: impl FnOnce(Index) -> Option<Ballot>) -> Change {
-        if let Change::Truncate { last, ballot } = &mut self {
-            *ballot = ballot_at(*last);
+    /// The same, with the ballots that a truncation needs of a log that ends at `end`.
+    pub fn with(mut self, end: Index, ballot_at: impl Fn(Index) -> Option<Ballot>) -> Change {
+        if let Change::Truncate { last, ballots } = &mut self {
+            *ballots = ballot_at(*last).zip(ballot_at(end));
         }
         self
     }
@@ -213,10 +213,11 @@ impl Track {
                 self.held = join(self.held, held);
                 (self.truncated, self.cut) = (sequence, self.cut.min(first));
             }
-            Change::Truncate { last, ballot } if last < self.last => {
+            Change::Truncate { last, ballots } if last < self.last => {
+                if let Some((ballot, end)) = ballots {
+                    self.void(LogId { ballot, index: last }, LogId { ballot: end, index: self.last });
+                }
                 self.truncate(last.next(), sequence);
-                // Who is told that an entry is void has held nothing after it that anybody counts on.
-                self.held = ballot.map_or(self.held, |ballot| LogId { ballot, index: last });
             }
             Change::Truncate { .. } => {}
             Change::Reset(id) => {
@@ -232,6 +233,14 @@ impl Track {
                 self.hold(id);
             }
             Change::Purge(_) => {}
+        }
+    }
+
+    /// What the log held after `last` is void, up to its end at `end`: nobody counts on it. What the disk has lost, and was never
+    /// told to be void, it is still known to have held.
+    fn void(&mut self, last: LogId, end: LogId) {
+        if rank(end) >= rank(self.held) {
+            self.held = last;
         }
     }
 

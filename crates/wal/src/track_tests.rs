@@ -46,6 +46,32 @@ fn what_was_held_never_goes_down() {
     assert_eq!(held, expected);
 }
 
+/// Zab, seed 612639: a log that had lost much was being filled again when a synchronisation cut it back. The log said of itself
+/// from then on that it had never held more, and its node could have helped somebody lead who lacked a committed entry.
+#[test]
+fn a_truncation_takes_back_what_the_log_had_and_not_what_the_disk_lost() {
+    let cut = |track: &mut Track, last: u64| {
+        let change = Change::of(&WriteOp::Truncate(Index(last))).unwrap();
+        track.apply(
+            change.with(track.last, |index| Some(id(if index < Index(8) { 2 } else { 3 }, 0).ballot)),
+            9,
+        );
+    };
+    let mut whole = Track::default();
+    whole.apply(Change::of(&append(2, 1..=7)).unwrap(), 1);
+    whole.apply(Change::of(&append(3, 8..=9)).unwrap(), 2);
+    cut(&mut whole, 8);
+    assert_eq!((whole.held, whole.last), (id(3, 8), Index(8)));
+    cut(&mut whole, 6);
+    assert_eq!((whole.held, whole.last), (id(2, 6), Index(6)));
+
+    for (held, left) in [(id(3, 12), id(3, 12)), (id(4, 2), id(4, 2)), (id(3, 9), id(2, 5))] {
+        let mut refilled = Track { held, last: Index(9), form: Form::Appended, ..Track::default() };
+        cut(&mut refilled, 5);
+        assert_eq!((refilled.held, refilled.last), (left, Index(5)), "{held}");
+    }
+}
+
 #[test]
 fn a_gap_keeps_what_no_lost_frame_can_have_replaced() {
     let mut track = Track::default();

@@ -204,7 +204,7 @@ impl<D: Disk> Wal<D> {
                 return Err(WalError::Refused { group, what });
             }
             if let Some(change) = Change::of(op) {
-                let change = change.with(|last| ballots.at(last, track.base));
+                let change = change.with(track.last, |index| ballots.at(index, track.base));
                 track.apply(change, self.tip.sequence);
                 ballots.apply(op);
                 self.changes.push((group, change));

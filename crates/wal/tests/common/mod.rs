@@ -138,9 +138,11 @@ pub fn apply(model: &mut Model, group: GroupId, op: &WriteOp) {
             state.entries.sort_by_key(|entry| entry.id.index);
         }
         WriteOp::Truncate(index) => {
-            let all = state.entries.len();
+            let (all, end) = (state.entries.len(), state.entries.last().map_or(state.base, |entry| entry.id));
             state.entries.retain(|entry| entry.id.index <= *index);
-            if state.entries.len() < all {
+            // What it lacks already was not meant.
+            let lacks = (end.ballot.round, end.index) < (state.held.ballot.round, state.held.index);
+            if state.entries.len() < all && !lacks {
                 state.held = state.entries.last().map_or(state.base, |entry| entry.id);
             }
         }
