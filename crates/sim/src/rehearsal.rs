@@ -50,6 +50,9 @@ pub struct Rehearsal<'a> {
 /// What is wrong with what came out.
 type Wrong = String;
 
+/// A kind of harm.
+type Harm<'a> = fn(&Rehearsal<'a>, &MemoryDisk, &mut Random) -> Result<&'static str, Wrong>;
+
 /// A log opened, with what was found for each group.
 type Opened = (Wal<MemoryDisk>, BTreeMap<GroupId, Recovered>);
 
@@ -67,7 +70,7 @@ fn overwrite(disk: &MemoryDisk, file: &str, bytes: Vec<u8>, offset: u64) {
     written.expect("a copy has no troubles");
 }
 
-impl Rehearsal<'_> {
+impl<'a> Rehearsal<'a> {
     /// Do one kind of harm; what came of it, in few words.
     pub fn run(mut self, dice: &mut Random) -> Result<&'static str, Wrong> {
         let copy = self.disk.duplicate();
@@ -80,20 +83,21 @@ impl Rehearsal<'_> {
             Err(_) => self.harmed = true,
         }
         self.harmed |= !self.known.is_empty();
-        match dice.below(13) {
-            0..=1 => self.flip_bits(&copy, dice),
-            2 => self.spoil(&copy, dice),
-            3 => self.lose_file(&copy, dice),
-            4 => self.cut_short(&copy, dice),
-            5 => self.harm_superblocks(&copy, dice),
-            6 => self.harm_witness(&copy, dice),
-            7 => self.mistake(&copy, dice),
-            8 => self.mix(&copy, dice),
-            9 => self.crowd(&copy, dice),
-            10 => self.fill(&copy, dice),
-            11 => self.forms(&copy, dice),
-            _ => self.scrub(&copy, dice),
-        }
+        let (harm, done): (&str, Harm<'a>) = match dice.below(13) {
+            0..=1 => ("flipped bits", Self::flip_bits),
+            2 => ("unreadable sectors", Self::spoil),
+            3 => ("a file lost", Self::lose_file),
+            4 => ("a file cut short", Self::cut_short),
+            5 => ("both superblocks harmed", Self::harm_superblocks),
+            6 => ("a frame harmed, and the next one's summary", Self::harm_witness),
+            7 => ("another node's directory", Self::mistake),
+            8 => ("two logs in one", Self::mix),
+            9 => ("many groups", Self::crowd),
+            10 => ("a full disk", Self::fill),
+            11 => ("both forms of a log", Self::forms),
+            _ => ("scrubbing", Self::scrub),
+        };
+        done(&self, &copy, dice).map_err(|wrong| format!("{harm}: {wrong}"))
     }
 
     fn open(&self, copy: &MemoryDisk) -> Result<Opened, WalError> {

@@ -255,6 +255,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             if start.is_none() {
                 starts.push((number, window.is_unreadable(0, SECTOR)));
             }
+            let whole = start.as_ref().map_or(SECTOR, |seen| seen.header.span());
             if let Some(seen) = start
                 && seen.header.sequence == sequence
             {
@@ -274,7 +275,8 @@ impl<'a, D: Disk> Walk<'a, D> {
                 self.enter(window, passed, tip);
                 return Ok(true);
             }
-            if begun && window.is_unreadable(0, u64::MAX) {
+            // A file is made as long as it is to be before it has its name.
+            if begun && (window.size() < whole || window.is_unreadable(0, u64::MAX)) {
                 doubt = Some(number);
             }
         }

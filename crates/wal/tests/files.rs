@@ -115,6 +115,23 @@ fn the_start_frame_of_an_empty_last_segment_is_not_taken_for_unused() {
     assert_eq!((file.as_str(), offset), ("memory/wal-0000000000000002.log", 0), "{why}");
 }
 
+/// Raft, seed 615327: the copy of the superblock that knew of the segment was lost, and the segment taken for one that had never
+/// been begun, although no file is made empty.
+#[test]
+fn a_segment_cut_to_nothing_is_not_taken_for_unused() {
+    let (disk, model) = just_begun();
+    assert!(disk.flip("superblock-b", 33, 0));
+    assert_eq!(around(&disk.duplicate(), &model).1, Outcome::Whole);
+    for bytes in [0, 1, 60] {
+        let copy = disk.duplicate();
+        let left = copy.content("wal-0000000000000002.log").unwrap()[..bytes].to_vec();
+        copy.create("wal-0000000000000002.log").unwrap().write_at(&[left.into()], 0).unwrap();
+        let (file, _, _, why) = refused(&copy);
+        assert_eq!(file, "memory/wal-0000000000000002.log");
+        assert_eq!(why, "nothing in it can be read, although the log reaches to segment 2");
+    }
+}
+
 #[test]
 fn one_superblock_is_enough_and_none_is_not() {
     let (disk, models) = small_log(3, true);
