@@ -40,7 +40,7 @@ pub struct Config {
     pub own: SiteId,
     /// Ticks a coordinator waits for votes before it aborts, and for what follows them in three phases.
     pub vote_ticks: u64,
-    /// Ticks until what was not answered is sent again, or proposed again; four times that at most.
+    /// Ticks until what was not answered is sent again, or what was not taken is proposed again; four times that at most.
     pub retry_ticks: u64,
     /// Ticks after its Yes until a participant that has not heard the decision asks for it.
     pub doubt_ticks: u64,
@@ -52,8 +52,10 @@ pub struct Config {
     pub read_ticks: u64,
     /// Transactions this site coordinates at the same time, at most.
     pub max_coordinating: usize,
-    /// Transactions that wait for locks here, at most; and as many may have records proposed and not yet applied.
+    /// Transactions that wait for locks here, at most; and as many may have records to be applied.
     pub max_waiting: usize,
+    /// Records under way in the log at the same time, at most; others wait for their turn. At least 1.
+    pub max_proposed: usize,
     /// Reads that wait for their moment, at most.
     pub max_reads: usize,
 }
@@ -71,6 +73,7 @@ impl Config {
             read_ticks: 200,
             max_coordinating: 4_096,
             max_waiting: 4_096,
+            max_proposed: 256,
             max_reads: 4_096,
         }
     }
@@ -115,6 +118,8 @@ pub enum Event {
     },
     /// This record is durable, and the next in order.
     Applied(Record),
+    /// The log has not taken this record, which was proposed here, say because it is overloaded.
+    Lost(Record),
     /// Let whoever drives propose to forget what is of an earlier epoch than this, and to refuse it from then on.
     Floor(u64),
 }
@@ -159,7 +164,8 @@ pub enum Outcome {
 /// What a site asks of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Make this durable, then tell of it on every replica. It may get lost: it will be proposed again.
+    /// Make this durable, then tell of it on every replica. If the log does not take it, tell that
+    /// ([`Event::Lost`]): it will be proposed again. It may also be lost without a word, with the leadership of who drives.
     Propose(Record),
     /// Send a message; it may be lost.
     Send {

@@ -58,6 +58,7 @@ mod locks;
 mod message;
 mod parallel;
 mod participant;
+mod proposals;
 mod queue;
 mod reads;
 mod record;

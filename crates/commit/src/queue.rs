@@ -16,9 +16,10 @@ use alloc::vec::Vec;
 
 use crate::contract::Effects;
 use crate::ids::{Seniority, TxnId};
+use crate::proposals::Proposal;
 use crate::record::{Decision, Reason, Record};
 use crate::rules::Rules;
-use crate::site::{Pending, Site};
+use crate::site::Site;
 use crate::state::locked;
 use crate::work::{Resource, Work};
 
@@ -116,12 +117,12 @@ impl<S: Resource, R: Rules> Site<S, R> {
 
     /// A record was applied that found a lock in its way which its proposer did not know of: another's, who drove
     /// before, came first.
-    pub(crate) fn clashed(&mut self, txn: TxnId, pending: Option<&Pending>, effects: &mut Effects) {
+    pub(crate) fn clashed(&mut self, txn: TxnId, proposal: Option<&Proposal>, effects: &mut Effects) {
         self.leave_queue(txn);
-        if let Some(pending) = pending
+        if let Some(proposal) = proposal
             && self.driving
         {
-            self.acquire(pending.record.clone(), effects);
+            self.acquire(proposal.record.clone(), effects);
         }
     }
 

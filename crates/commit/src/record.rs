@@ -218,6 +218,14 @@ impl Record {
         }
     }
 
+    /// Whether it is about something new. Everything else brings to an end what was begun, or lets others end it.
+    pub(crate) fn begins(&self) -> bool {
+        matches!(
+            self,
+            Record::Prepare { .. } | Record::Local { .. } | Record::Close { .. } | Record::Floor { .. }
+        )
+    }
+
     /// Whose it is, if it is of one transaction.
     pub fn txn(&self) -> Option<TxnId> {
         match self {

@@ -1,7 +1,6 @@
 //! The site: durable state, what its driver knows beyond it, and who handles what.
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use bytes::Bytes;
@@ -14,27 +13,17 @@ use crate::ids::{Ballot, Seniority, SiteId, Timestamp, TxnId};
 use crate::locks::Locks;
 use crate::message::{Body, Message};
 use crate::participant::Doubt;
+use crate::proposals::{Proposal, Proposals};
 use crate::reads::Reads;
 use crate::record::{Decision, Record, Subject};
 use crate::rules::{Paper, Rules};
 use crate::state::{Change, State};
 use crate::work::Resource;
 
-/// A record that was proposed and has not been applied.
-#[derive(Clone, Debug)]
-pub(crate) struct Pending {
-    pub(crate) record: Record,
-    /// When to propose it again.
-    at: u64,
-    tries: u64,
-    /// Who is told the decision once this is applied.
-    pub(crate) askers: Vec<SiteId>,
-}
-
 /// What only the driver knows: all of it can be lost at any moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Driver {
-    pub(crate) pending: BTreeMap<Subject, Pending>,
+    pub(crate) proposals: Proposals,
     pub(crate) coordinating: BTreeMap<TxnId, Coordinating>,
     pub(crate) telling: BTreeMap<TxnId, Telling>,
     /// What waits for locks, the oldest first: records to be proposed.
@@ -47,9 +36,6 @@ pub(crate) struct Driver {
     /// Locks have changed since those who wait were last looked at.
     pub(crate) stirred: bool,
 }
-
-/// Who is told of one decision once it is applied, at most; others will ask again.
-const ASKERS: usize = 64;
 
 /// One replica of a site.
 #[derive(Clone, Debug)]
@@ -106,6 +92,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
             Event::Begin { txn, age, protocol, works } => self.begin(txn, age, protocol, works, effects),
             Event::Read { read, at, payload } => self.read(read, at, payload, effects),
             Event::Applied(record) => self.applied(record, effects),
+            Event::Lost(record) => self.driver.proposals.lost(&record, &self.config, self.ticks),
             Event::Floor(epoch) if self.driving && epoch > self.state.floor => {
                 self.propose(Record::Floor { epoch }, effects);
             }
@@ -120,7 +107,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
         self.ticks += 1;
         self.now = now;
         if self.driving {
-            self.propose_again(effects);
+            self.driver.proposals.again(self.ticks, effects);
             self.coordinate(effects);
             self.tell_again(effects);
             self.doubt(effects);
@@ -174,11 +161,11 @@ impl<S: Resource, R: Rules> Site<S, R> {
     fn applied(&mut self, record: Record, effects: &mut Effects) {
         let subject = record.subject();
         let refused = matches!(record, Record::Refuse { .. });
-        let own = self.driver.pending.get(&subject).is_none_or(|pending| pending.record == record);
+        let own = self.driver.proposals.get(subject).is_none_or(|proposed| *proposed == record);
         let change = self.state.apply::<R>(record);
         let open = matches!(change, Change::Decided(txn, _) if !self.state.verdicts.contains_key(&txn));
         // Another driver's, that decided nothing: one's own must still come.
-        let pending = if open && !own { None } else { self.driver.pending.remove(&subject) };
+        let proposal = if open && !own { None } else { self.driver.proposals.remove(subject) };
         match change {
             Change::Resolved(txn, Some((decision, result))) => {
                 effects.push(Effect::Resolved { txn, decision, result });
@@ -186,7 +173,7 @@ impl<S: Resource, R: Rules> Site<S, R> {
             }
             Change::Resolved(txn, None) => self.resolved(txn, refused, effects),
             Change::Voted(txn) => self.vote_applied(txn, effects),
-            Change::Clash(txn) => self.clashed(txn, pending.as_ref(), effects),
+            Change::Clash(txn) => self.clashed(txn, proposal.as_ref(), effects),
             Change::Joined(txn) => self.joined(txn, effects),
             Change::Decided(txn, made) => self.decided(txn, made, effects),
             Change::Stale(txn) => self.found_stale(txn, effects),
@@ -195,20 +182,21 @@ impl<S: Resource, R: Rules> Site<S, R> {
             }
             Change::Moved => {}
         }
-        if let Some(pending) = pending {
-            self.answer_askers(&pending, effects);
+        if let Some(proposal) = proposal {
+            self.answer_askers(&proposal, effects);
         }
+        self.driver.proposals.fill(&self.config, effects);
         self.serve_reads(effects);
     }
 
     /// Who asked about a transaction is told, now that it is known.
-    fn answer_askers(&self, pending: &Pending, effects: &mut Effects) {
-        let Some(txn) = pending.record.txn() else { return };
-        let known = match pending.record {
+    fn answer_askers(&self, proposal: &Proposal, effects: &mut Effects) {
+        let Some(txn) = proposal.record.txn() else { return };
+        let known = match proposal.record {
             Record::Decide { .. } => self.state.verdicts.get(&txn).map(|verdict| verdict.decision),
             _ => self.state.finished.get(&txn).map(|finished| finished.decision),
         };
-        for (to, decision) in pending.askers.iter().zip(core::iter::repeat(known)) {
+        for (to, decision) in proposal.askers.iter().zip(core::iter::repeat(known)) {
             if let Some(decision) = decision {
                 send(effects, *to, txn, Body::Decision(decision));
             }
@@ -217,18 +205,12 @@ impl<S: Resource, R: Rules> Site<S, R> {
 
     /// Propose a record, unless one about the same is under way.
     pub(crate) fn propose(&mut self, record: Record, effects: &mut Effects) {
-        let subject = record.subject();
-        if self.driver.pending.contains_key(&subject) {
-            return;
-        }
-        effects.push(Effect::Propose(record.clone()));
-        let at = self.ticks + self.config.retry_ticks;
-        self.driver.pending.insert(subject, Pending { record, at, tries: 0, askers: Vec::new() });
+        self.driver.proposals.add(record, &self.config, effects);
     }
 
     /// Whether a record about the same is under way.
     pub(crate) fn proposes(&self, subject: Subject) -> bool {
-        self.driver.pending.contains_key(&subject)
+        self.driver.proposals.get(subject).is_some()
     }
 
     /// The same, and tell `asker` the decision afterwards.
@@ -237,26 +219,12 @@ impl<S: Resource, R: Rules> Site<S, R> {
         if !self.is_full() {
             self.propose(record, effects);
         }
-        if let Some(pending) = self.driver.pending.get_mut(&subject)
-            && pending.askers.len() < ASKERS
-            && !pending.askers.contains(&asker)
-        {
-            pending.askers.push(asker);
-        }
+        self.driver.proposals.ask(subject, asker);
     }
 
-    /// Whether as much is proposed as may be: what others ask for now is dropped, and will be asked for again.
+    /// Whether as much is to be applied as may be: what others ask for now is dropped, and will be asked for again.
     pub(crate) fn is_full(&self) -> bool {
-        self.driver.pending.len() >= 4 * self.config.max_waiting + self.config.max_coordinating
-    }
-
-    fn propose_again(&mut self, effects: &mut Effects) {
-        let retry = self.config.retry_ticks;
-        for pending in self.driver.pending.values_mut().filter(|pending| pending.at <= self.ticks) {
-            pending.tries += 1;
-            pending.at = self.ticks + backoff(retry, pending.tries);
-            effects.push(Effect::Propose(pending.record.clone()));
-        }
+        self.driver.proposals.len() >= 4 * self.config.max_waiting + self.config.max_coordinating
     }
 
     /// Whether this replica drives.

@@ -182,7 +182,7 @@ fn what_is_lost_on_its_way_to_the_log_is_proposed_again() {
         for id in world.ids() {
             while let Some((_, record)) = world.places[&id].proposed.first().cloned() {
                 let again = !lost.insert((id, common::show::record(&record)));
-                world.settle_record(id, 0, again);
+                world.settle_record(id, 0, again).unwrap();
             }
             world.sync(id).unwrap();
         }

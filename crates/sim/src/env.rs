@@ -117,7 +117,7 @@ impl Env {
         let (groups, each) = (swarm.groups, swarm.nodes / swarm.groups);
         let clock_us = (!swarm.faults.weights.break_clocks()).then_some(swarm.tick_us);
         let three_phases = options.protocol == Protocol::ThreePhase;
-        let atomic = Ledger::new(swarm.doubt_us(three_phases), swarm.is_faultless());
+        let atomic = Ledger::new(swarm.groups, swarm.doubt_us(three_phases), swarm.is_faultless());
         Env {
             now: 0,
             network: Network::default(),

@@ -184,7 +184,7 @@ const fn all_named(swarm: &Swarm) {
     let Load {
         clients: _, keys: _, think_us: _, patience_us: _, read_percent: _, watchers: _, compact: _, leases: _, participants: _,
     } = load;
-    let Commit { vote_ticks: _, retry_ticks: _, doubt_ticks: _, close_ticks: _ } = commit;
+    let Commit { vote_ticks: _, retry_ticks: _, doubt_ticks: _, close_ticks: _, max_proposed: _ } = commit;
 }
 const _: fn(&Swarm) = all_named;
 

@@ -182,7 +182,8 @@ impl<C: Consensus> Node<C> {
     fn tick(&mut self, env: &mut Env) {
         let Some(host) = &mut self.up else { return };
         if self.still.frozen_until > env.now {
-            self.next_tick = self.still.frozen_until;
+            // Peace may thaw it before.
+            self.next_tick = self.still.frozen_until.min(env.now + self.tick_us);
         } else if self.next_tick <= env.now {
             self.next_tick = env.now + self.tick_us;
             host.handle(NodeEvent::Tick, env);
@@ -290,7 +291,7 @@ impl<C: Consensus> Node<C> {
             env.stats.fault(Fault::TornWrite);
         }
         if host.seat.as_ref().is_some_and(|seat| seat.drives()) {
-            env.atomic.driver_lost(env.group_of(self.place));
+            env.atomic.driver_lost(env.group_of(self.place), self.place);
         }
         let durable = host.end(env);
         self.trouble.disarm();

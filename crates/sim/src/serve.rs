@@ -66,6 +66,7 @@ impl<C: Consensus> Host<C> {
     /// The replica did not replicate these.
     pub fn refused(&mut self, proposals: &[Bytes], env: &mut Env) {
         for proposal in proposals {
+            self.record_lost(proposal, env);
             // Another node's, which had passed it on to this one, counts its requests alike.
             if let Some(request) = own_request(self.id().0, proposal)
                 && let Some(waiter) = self.writes.remove(&request)

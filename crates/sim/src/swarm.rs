@@ -85,6 +85,8 @@ pub struct Commit {
     pub doubt_ticks: u64,
     /// Until time is closed again.
     pub close_ticks: u64,
+    /// Not ticks, but records under way at once.
+    pub max_proposed: usize,
 }
 
 /// How much may wait at a node before it refuses more, and how long it waits: in some runs so little that nodes are

@@ -294,18 +294,8 @@ impl<R: Rules> Script<R> {
                     if sites.is_empty() { world.ids() } else { sites.iter().map(|s| SiteId(*s)).collect() };
                 sites.into_iter().try_for_each(|id| world.sync(id).map(|_| ()))
             }
-            Verb::Keep { site } => {
-                while !world.places[&SiteId(*site)].proposed.is_empty() {
-                    world.settle_record(SiteId(*site), 0, true);
-                }
-                Ok(())
-            }
-            Verb::Lose { site } => {
-                while !world.places[&SiteId(*site)].proposed.is_empty() {
-                    world.settle_record(SiteId(*site), 0, false);
-                }
-                Ok(())
-            }
+            Verb::Keep { site } => world.settle_all(SiteId(*site), true),
+            Verb::Lose { site } => world.settle_all(SiteId(*site), false),
             Verb::Apply { site, r } => {
                 let mut done = Ok(true);
                 while done == Ok(true) {

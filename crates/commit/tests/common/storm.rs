@@ -185,7 +185,7 @@ impl<R: Rules> Storm<R> {
         if proposed > 0 {
             let group = self.weather.replicas > 1;
             let keep = !group || !self.weather.failures || self.random.percent(97);
-            self.world.settle_record(id, 0, keep);
+            self.world.settle_record(id, 0, keep)?;
         }
         for at in 0..self.weather.replicas {
             while self.random.percent(80) && self.world.apply(id, at)? {}

@@ -182,12 +182,22 @@ impl<R: Rules> World<R> {
     }
 
     /// Make the first proposed record durable, or lose it.
-    pub fn settle_record(&mut self, id: SiteId, which: usize, keep: bool) {
+    pub fn settle_record(&mut self, id: SiteId, which: usize, keep: bool) -> Result<(), String> {
         let place = self.places.get_mut(&id).expect("the site is there");
-        let (_, record) = place.proposed.remove(which);
+        let (by, record) = place.proposed.remove(which);
         if keep {
             place.log.push(record);
+            return Ok(());
         }
+        self.step(id, by, Event::Lost(record))
+    }
+
+    /// The same with all that is proposed.
+    pub fn settle_all(&mut self, id: SiteId, keep: bool) -> Result<(), String> {
+        while !self.places[&id].proposed.is_empty() {
+            self.settle_record(id, 0, keep)?;
+        }
+        Ok(())
     }
 
     /// A replica applies one more record.
@@ -202,11 +212,8 @@ impl<R: Rules> World<R> {
 
     /// Everything proposed at a site becomes durable and is applied.
     pub fn sync(&mut self, id: SiteId) -> Result<bool, String> {
-        let mut any = false;
-        while !self.places[&id].proposed.is_empty() {
-            self.settle_record(id, 0, true);
-            any = true;
-        }
+        let mut any = !self.places[&id].proposed.is_empty();
+        self.settle_all(id, true)?;
         for at in 0..self.places[&id].replicas.len() {
             while self.apply(id, at)? {
                 any = true;

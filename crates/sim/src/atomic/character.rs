@@ -30,6 +30,7 @@ impl Swarm {
             retry_ticks: (ticks / one_of(random, &[2, 4])).max(1),
             doubt_ticks: (ticks / one_of(random, &[4, 8])).max(1),
             close_ticks: one_of(random, &[0, ticks, 4 * ticks]),
+            max_proposed: one_of(random, if self.room.is_scant() { &[1] } else { &[1, 4, 16, 64] }),
         };
         // What a site keeps goes into each checkpoint as a whole.
         self.checkpoint_every = self.checkpoint_every.max(10);
@@ -63,9 +64,6 @@ impl Swarm {
     /// Where a node takes so little at once that records of a site are refused for others of the same site, there is no bound
     /// but that of peace.
     pub fn doubt_us(&self, three_phases: bool) -> u64 {
-        if self.room.is_scant() {
-            return u64::MAX;
-        }
         let Commit { vote_ticks, retry_ticks, doubt_ticks, .. } = self.commit;
         let patience = vote_ticks + doubt_ticks + self.groups as u64 * retry_ticks;
         // On the slowest clock.

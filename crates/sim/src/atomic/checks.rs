@@ -2,6 +2,9 @@
 //!
 //! A vote or a decision counts from the moment when the first replica of its site applies the record: then it is durable in the
 //! site's log. A site of several replicas tells of each several times, and again after each restart.
+//!
+//! All is well, for AC5, once the faults are over and each site has somebody who drives it. How long a group may take to elect
+//! its leader is not atomic commit's to promise: for that there is the bound of peace ([`crate::recovery`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +50,8 @@ pub struct Ledger {
     fates: BTreeMap<Txn, Decision>,
     /// When the faults ended.
     healed_at: Option<u64>,
+    /// The nodes that drive, by their sites: all sites there are.
+    drivers: Vec<BTreeSet<usize>>,
     /// How long sites were in doubt: from their Yes until they knew.
     pub doubts: Doubts,
     /// What clients did.
@@ -69,9 +74,9 @@ pub fn seen(decision: quorate_commit::Decision) -> Decision {
 }
 
 impl Ledger {
-    /// Of a world where, once all is healed, nobody may be in doubt for longer than `bound_us`; without faults, `faultless`,
-    /// AC4 holds.
-    pub fn new(bound_us: u64, faultless: bool) -> Self {
+    /// Of a world of so many sites where, once all is healed, nobody may be in doubt for longer than `bound_us`; without faults,
+    /// `faultless`, AC4 holds.
+    pub fn new(sites: usize, bound_us: u64, faultless: bool) -> Self {
         let mut ledger = Ledger {
             agreement: Agreement::new(),
             stability: Stability::new(),
@@ -85,6 +90,7 @@ impl Ledger {
             certain: BTreeSet::new(),
             fates: BTreeMap::new(),
             healed_at: None,
+            drivers: vec![BTreeSet::new(); sites],
             doubts: Doubts::default(),
             history: Vec::new(),
             balances: Vec::new(),
@@ -100,7 +106,27 @@ impl Ledger {
     /// The faults have ended.
     pub fn healed(&mut self, now: u64) {
         self.healed_at = Some(now);
-        self.termination.healed(now);
+        self.look_whether_healed(now);
+    }
+
+    /// A node begins to drive a site.
+    pub fn driver_found(&mut self, now: u64, site: usize, node: usize) {
+        self.drivers[site].insert(node);
+        self.look_whether_healed(now);
+    }
+
+    /// It drives no longer.
+    pub fn driver_gone(&mut self, site: usize, node: usize) {
+        self.drivers[site].remove(&node);
+        if self.drivers[site].is_empty() {
+            self.termination.failed();
+        }
+    }
+
+    fn look_whether_healed(&mut self, now: u64) {
+        if self.healed_at.is_some() && self.drivers.iter().all(|nodes| !nodes.is_empty()) {
+            self.termination.healed(now);
+        }
     }
 
     /// A client begins a transaction at these sites.
@@ -161,7 +187,8 @@ impl Ledger {
     }
 
     /// Whoever drives a site goes down.
-    pub fn driver_lost(&mut self, site: usize) {
+    pub fn driver_lost(&mut self, site: usize, node: usize) {
+        self.driver_gone(site, node);
         for ((txn, at), open) in &mut self.open {
             let met = if *at == site {
                 Met::OwnLoss

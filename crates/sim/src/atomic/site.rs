@@ -59,6 +59,7 @@ fn config(group: usize, env: &Env) -> Config {
         doubt_ticks: commit.doubt_ticks,
         close_ticks: commit.close_ticks,
         read_ticks: commit.vote_ticks,
+        max_proposed: commit.max_proposed,
         ..Config::new(SiteId(group as u64))
     }
 }
@@ -268,6 +269,9 @@ impl<C: Consensus> Host<C> {
     pub fn restore_site(&mut self, image: &Bytes, env: &mut Env) {
         if let Some(seat) = self.seat.take() {
             seat.waiters().for_each(|waiter| env.break_off(waiter));
+            if seat.drives {
+                env.atomic.driver_gone(seat.group, self.place);
+            }
             self.seat = Some(Box::new(Seat::new(seat.group, image, env)));
         }
     }
@@ -279,6 +283,13 @@ impl<C: Consensus> Host<C> {
         self.site(Event::Receive { from, message }, env);
         self.run(env);
         Ok(())
+    }
+
+    /// The log has not taken an entry.
+    pub fn record_lost(&mut self, entry: &Bytes, env: &mut Env) {
+        if let Some(Ok(record)) = record(entry) {
+            self.site(Event::Lost(record), env);
+        }
     }
 
     /// The log has brought a record.
@@ -322,6 +333,10 @@ impl<C: Consensus> Host<C> {
         let drives = self.role == Role::Leader && current;
         if drives != seat.drives {
             seat.drives = drives;
+            match drives {
+                true => env.atomic.driver_found(env.now, seat.group, self.place),
+                false => env.atomic.driver_gone(seat.group, self.place),
+            }
             tell!(
                 env,
                 "site {}: node {} {}",

@@ -320,7 +320,8 @@ impl<R: Rules + Clone> Member<R> {
 
     fn tick(&mut self, env: &mut Env) {
         if self.still.frozen_until > env.now {
-            let wait = self.still.frozen_until - env.now;
+            // Peace may thaw it before.
+            let wait = (self.still.frozen_until - env.now).min(self.tick_us);
             return env.after_at(wait, self.place, self.life, NodeEvent::Tick);
         }
         env.after_at(self.tick_us, self.place, self.life, NodeEvent::Tick);
