@@ -17,7 +17,8 @@ quorate_harness::under_each_protocol!(
     async a_cluster_grows_from_one_to_five_and_loses_follower_and_leader,
     a_learner_serves_what_etcds_learners_serve_and_is_promoted_once_in_sync,
     a_damaged_state_is_set_aside_and_sent_anew,
-    a_damaged_log_is_read_around_and_named
+    a_damaged_log_is_read_around_and_named,
+    a_member_that_is_alone_waits_for_nobody
 );
 
 /// Whoever has just been connected does not count as healthy for five seconds; most tests do not wait for that.
@@ -96,6 +97,19 @@ async fn a_learner_serves_what_etcds_learners_serve_and_is_promoted_once_in_sync
     });
     assert_eq!(lab.leader(&[0, 1]).await, 1);
     load.ends_kept(&lab.endpoint(1)).await;
+}
+
+/// An election timeout is there to hear from a leader, and nobody else could be that.
+async fn a_member_that_is_alone_waits_for_nobody(protocol: &str) {
+    let begun = std::time::Instant::now();
+    blocking(|| {
+        let mut lab = Lab::under(protocol, 1, 1, &["--election-timeout=50000", "--heartbeat-interval=5000"]);
+        lab.put(&[0]);
+        lab.kill(0);
+        lab.start(0, &[0], &[]);
+        lab.put(&[0]);
+    });
+    assert!(begun.elapsed() < Duration::from_secs(50), "it took an election timeout at least");
 }
 
 #[tokio::test(flavor = "multi_thread")]

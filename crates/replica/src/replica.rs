@@ -19,6 +19,9 @@ pub struct Limits {
     pub request_ticks: u64,
     /// Ticks between two attempts at a read.
     pub retry_ticks: u64,
+    /// Ticks that the only voter there is gets with its first one, until it stands for election. More than an election takes to
+    /// begin; 0 if it is to wait like others.
+    pub lone_ticks: u32,
     /// Proposals waiting for a leader, at most.
     pub max_proposals: usize,
     /// Reads waiting, at most.
@@ -35,6 +38,7 @@ impl Default for Limits {
         Limits {
             request_ticks: 700,
             retry_ticks: 5,
+            lone_ticks: 0,
             max_proposals: 5_000,
             max_reads: 100_000,
             retain_entries: 5_000,
@@ -259,8 +263,23 @@ impl<C: Consensus> Replica<C> {
             out.push(Output::ReadFailed(expired));
         }
         self.drive(Event::Tick, out);
+        if self.now == 1 {
+            self.stand_alone(out);
+        }
         if self.desired.is_some() && self.now.is_multiple_of(self.limits.retry_ticks.max(1)) {
             self.change(out);
+        }
+    }
+
+    /// The only voter there is waits for nobody when it starts: an election timeout is there to hear from a leader.
+    fn stand_alone(&mut self, out: &mut Vec<Output<C::Message>>) {
+        let Status { id, membership, .. } = self.core.status();
+        let alone = membership.voters().nodes() == [id] && membership.outgoing().nodes().is_empty();
+        for _ in 0..self.limits.lone_ticks {
+            if !alone || self.role != Role::Follower {
+                return;
+            }
+            self.drive(Event::Tick, out);
         }
     }
 

@@ -297,7 +297,6 @@ impl Threads {
 
 fn core_config(config: &Config, identity: Identity, recovered: &Recovered) -> protocol::Config {
     let voters = recovered.membership.voters().nodes().to_vec();
-    let ticks = |ms: u64| (ms / TICK.as_millis() as u64).max(1) as u32;
     protocol::Config {
         election_ticks: ticks(config.election_timeout_ms),
         heartbeat_ticks: ticks(config.heartbeat_interval_ms),
@@ -307,10 +306,15 @@ fn core_config(config: &Config, identity: Identity, recovered: &Recovered) -> pr
     }
 }
 
+/// A time in ticks.
+fn ticks(ms: u64) -> u32 {
+    (ms / TICK.as_millis() as u64).max(1) as u32
+}
+
 /// The replica's bounds: `--snapshot-count` is how many applied entries stay for followers that fall behind.
 fn limits(config: &Config) -> Limits {
     let retain_entries = usize::try_from(config.snapshot_count).unwrap_or(usize::MAX);
-    Limits { retain_entries, ..Limits::default() }
+    Limits { retain_entries, lone_ticks: 4 * ticks(config.election_timeout_ms), ..Limits::default() }
 }
 
 /// A number that differs between lives of a node: it spreads timeouts and names streams.

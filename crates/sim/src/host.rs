@@ -437,6 +437,7 @@ fn limits(env: &Env) -> Limits {
     Limits {
         request_ticks: (u64::from(swarm.election_ticks) * swarm.room.patience_tenths / 10).max(1),
         retry_ticks: u64::from(swarm.heartbeat_ticks / 2).max(1),
+        lone_ticks: 4 * swarm.election_ticks,
         max_proposals: swarm.room.proposals,
         max_reads: swarm.room.reads,
         retain_entries: swarm.retain_entries,

@@ -37,7 +37,7 @@ enum What {
 
 #[derive(Debug)]
 struct Doing {
-    /// The last request's number: answers to earlier ones are not heeded.
+    /// The last request's number: answers to earlier ones are not heeded. 0 if none is under way.
     number: u64,
     what: What,
 }
@@ -177,7 +177,8 @@ impl Transactors {
         let again_us = env.dice.clients.between(500, 2 * env.swarm.tick_us);
         let delay = match over {
             None => {
-                client.doing = Some(doing);
+                // Of those who were asked together others may refuse too: it is asked again once.
+                client.doing = Some(Doing { number: 0, ..doing });
                 again_us
             }
             Some(_) if client.probe.is_some() && !client.done => again_us,
