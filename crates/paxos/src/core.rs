@@ -1,7 +1,7 @@
 //! The value itself, its gateway, and what every part of it shares.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -28,6 +28,8 @@ pub(crate) enum Part {
     Asking {
         ballot: Ballot,
         granted: BTreeSet<NodeId>,
+        /// Who has let go of slots that this node would need, and up to where.
+        let_go: BTreeMap<NodeId, Index>,
     },
     /// Is in phase 1.
     Preparing(Box<Preparing>),

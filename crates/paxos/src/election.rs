@@ -5,7 +5,7 @@
 //! both, unless it is that leader who asks: any number of proposers is safe, but each new ballot interrupts what is under
 //! way ("Paxos Made Simple" §2.4 leaves to the election of a distinguished proposer what is done here).
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use quorate_protocol::{Ballot, Effect, Entry, Index, NodeId, ReadId, Seq};
@@ -109,24 +109,24 @@ impl<R: Rules> Paxos<R> {
         if self.would_elect(&granted) || !R::asks_first() {
             return self.campaign(false, out);
         }
-        self.part = Part::Asking { ballot, granted };
+        self.part = Part::Asking { ballot, granted, let_go: BTreeMap::new() };
         let message = Message { ballot, body: Body::Ask { commit: self.commit } };
         for to in self.other_voters() {
             out.push(Effect::Send { to, message: message.clone(), after: Seq(0) });
         }
     }
 
-    /// Somebody asks. Who has let go of entries that the asker would need refuses: it is for those who know more to lead.
+    /// Somebody asks. Who has let go of entries that the asker would need refuses: it is for those who know more to lead,
+    /// and says so, unless its disk has lost some and it may not lead either.
     pub(crate) fn ask(&mut self, from: NodeId, ballot: Ballot, commit: Index, out: Out) {
         if self.hears_leader_other_than(from) {
             return;
         }
-        let behind = commit < self.slots.base().index;
-        if behind {
+        let (able, behind) = (self.may_promise_at_all(), commit < self.slots.base().index);
+        if able && behind {
             self.send(from, Body::LetGo { base: self.slots.base() }, self.meta_seq, out);
         }
-        let able = self.may_promise_at_all() && !behind;
-        let granted = able && R::may_promise(self.promised, ballot);
+        let granted = able && !behind && R::may_promise(self.promised, ballot);
         // A grant names the ballot asked about, a refusal the one promised.
         let ballot = if granted { ballot } else { self.promised };
         let message = Message { ballot, body: Body::AskReply { granted } };
@@ -134,19 +134,20 @@ impl<R: Rules> Paxos<R> {
     }
 
     pub(crate) fn ask_reply(&mut self, from: NodeId, about: Ballot, yes: bool, out: Out) {
-        if let Part::Asking { ballot, granted } = &mut self.part
+        if let Part::Asking { ballot, granted, .. } = &mut self.part
             && yes
             && about == *ballot
         {
             granted.insert(from);
             let granted = granted.clone();
-            if self.would_elect(&granted) {
-                self.campaign(false, out);
+            match self.would_elect(&granted) {
+                true => self.campaign(false, out),
+                false => self.give_way(out),
             }
         }
     }
 
-    fn would_elect(&self, nodes: &BTreeSet<NodeId>) -> bool {
+    pub(crate) fn would_elect(&self, nodes: &BTreeSet<NodeId>) -> bool {
         R::elects(self.membership(), |node| nodes.contains(&node))
     }
 

@@ -34,6 +34,7 @@ impl<R: Rules> Paxos<R> {
             }
             Body::Stale => self.outdone(ballot, out),
             Body::LetGo { base } => self.knows_less_than(from, base, out),
+            Body::TakeOver => self.take_over(from, ballot, out),
             _ if ballot != self.promised => {}
             Body::Promise { from: start, entries, more, commit } => {
                 self.promise(from, start, entries, more, commit, out);
@@ -62,7 +63,8 @@ impl<R: Rules> Paxos<R> {
             | Body::Heartbeat { .. }
             | Body::Snapshot { .. }
             | Body::ReadIndexReply { .. }
-            | Body::TimeoutNow => ballot.node == from,
+            | Body::TimeoutNow
+            | Body::TakeOver => ballot.node == from,
             Body::AskReply { granted: false } | Body::Stale | Body::LetGo { .. } => true,
             _ => ballot.node == self.config.id,
         }

@@ -26,6 +26,7 @@
 //! * **Reads by quorum round**, also through followers; **leases**; **parallel fsync**; forwarding; learners; joint membership; handing
 //!   over; priority. Towards a host all of these are as in `crates/raft`.
 //! * **Flexible quorums**, per membership.
+//! * **Giving way**: a candidate that lacks what others have let go of has one of them lead in its place.
 //! * **Damaged logs**: an acceptor that has lost what it accepted promises nothing until it has it anew.
 //!
 //! # Invariants

@@ -124,6 +124,8 @@ pub enum Body {
         /// The last of it, with a ballot under which that was known to be so.
         base: LogId,
     },
+    /// I cannot lead, for I lack what you have let go of: begin a ballot greater than this, which I have begun or would begin.
+    TakeOver,
 }
 
 impl Body {
@@ -145,6 +147,7 @@ impl Body {
             Body::ReadIndexReply { .. } => 13,
             Body::TimeoutNow => 14,
             Body::LetGo { .. } => 15,
+            Body::TakeOver => 16,
         }
     }
 }
@@ -200,7 +203,7 @@ impl Encode for Message {
                 out.u64(*token);
                 index.encode(out);
             }
-            Body::Stale | Body::TimeoutNow => {}
+            Body::Stale | Body::TimeoutNow | Body::TakeOver => {}
         }
     }
 }
@@ -243,6 +246,7 @@ impl Decode for Message {
             13 => Body::ReadIndexReply { token: input.u64()?, index: Index::decode(input)? },
             14 => Body::TimeoutNow,
             15 => Body::LetGo { base: LogId::decode(input)? },
+            16 => Body::TakeOver,
             _ => return Err(Malformed("paxos message")),
         };
         Ok(Message { ballot, body })

@@ -6,7 +6,10 @@
 //! the value of the greatest ballot.
 //!
 //! Who has let go of slots the candidate would need does not promise, for its report would lack what is chosen, but says so; the
-//! candidate may find that it holds all of that itself.
+//! candidate may find that it holds all of that itself. Else it finds out what else it can: is it only for those that
+//! it is not elected, the one among them that has let go of most is to lead in its place, and is told so
+//! ([`Body::TakeOver`]). That one knows all that any of them has let go of, so they can report whatever it asks for; it may not even
+//! have known that it votes.
 //!
 //! Which promises suffice depends on the membership, and the values reported may bring a later one. So the question is put anew with each
 //! promise, and whoever a later membership brings is asked too.
@@ -19,12 +22,13 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
-use quorate_protocol::{Ballot, Entry, EntryKind, Index, LogId, Membership, NodeId};
+use quorate_protocol::{Ballot, Effect, Entry, EntryKind, Index, LogId, Membership, NodeId};
 
 use crate::core::{Out, Part, Paxos};
 use crate::members::brought;
-use crate::message::Body;
+use crate::message::{Body, Message};
 use crate::replication::Leader;
 use crate::rules::Rules;
 use crate::slots::{WINDOW, same_value};
@@ -50,6 +54,8 @@ struct Asked {
     promised: bool,
     /// What it knows to be chosen.
     commit: Index,
+    /// It has let go of what it was asked for, and of everything up to here; 0 if not.
+    let_go: Index,
 }
 
 impl<R: Rules> Paxos<R> {
@@ -67,7 +73,8 @@ impl<R: Rules> Paxos<R> {
         let Part::Preparing(preparing) = &mut self.part else { return };
         let new: Vec<NodeId> = nodes.into_iter().filter(|node| !preparing.asked.contains_key(node)).collect();
         for &node in &new {
-            preparing.asked.insert(node, Asked { next, promised: false, commit: Index(0) });
+            let asked = Asked { next, promised: false, commit: Index(0), let_go: Index(0) };
+            preparing.asked.insert(node, asked);
         }
         new.into_iter().for_each(|node| self.send_prepare(node, out));
     }
@@ -162,16 +169,72 @@ impl<R: Rules> Paxos<R> {
         {
             upto = upto.next();
         }
-        if matches!(self.part, Part::Leader(_)) || upto == self.commit {
+        if matches!(self.part, Part::Leader(_)) {
             return;
         }
         self.commit_to(upto, out);
-        let Part::Preparing(preparing) = &mut self.part else { return };
-        preparing.values = preparing.values.split_off(&upto.next());
-        if let Some(asked) = preparing.asked.get_mut(&from) {
-            asked.next = asked.next.max(upto.next());
+        match &mut self.part {
+            Part::Preparing(preparing) => {
+                preparing.values = preparing.values.split_off(&upto.next());
+                let Some(asked) = preparing.asked.get_mut(&from) else { return };
+                // An old word, about what is not asked for any more.
+                if asked.next > base.index {
+                    return;
+                }
+                if upto >= base.index {
+                    asked.next = upto.next();
+                    return self.send_prepare(from, out);
+                }
+                asked.let_go = base.index;
+            }
+            Part::Asking { let_go, .. } if upto < base.index => _ = let_go.insert(from, base.index),
+            _ => return,
         }
-        self.send_prepare(from, out);
+        self.give_way(out);
+    }
+
+    /// Is it only for those who have let go of what this node lacks that it is not elected, let the one lead that has let go of
+    /// most. It knows at least as much to be chosen as any of them has let go of, so all can report what it asks for.
+    ///
+    /// Not all of them, for each new ballot interrupts the others; and it is told rather than left to find out, for it may not know
+    /// that it votes: it may lack the very slot that says so.
+    pub(crate) fn give_way(&self, out: Out) {
+        let own = self.config.id;
+        let (ballot, elected, heir) = match &self.part {
+            Part::Asking { ballot, granted, let_go } => {
+                let able = |node: NodeId| granted.contains(&node) || let_go.contains_key(&node);
+                let most = let_go.iter().map(|(node, upto)| (*upto, Reverse(*node))).max();
+                (*ballot, R::elects(self.membership(), able), most)
+            }
+            Part::Preparing(preparing) => {
+                let asked = &preparing.asked;
+                let has = |asked: &Asked| asked.promised || asked.let_go > Index(0);
+                let able = |node: NodeId| node == own || asked.get(&node).is_some_and(has);
+                let silent = asked.iter().filter(|(_, asked)| !asked.promised && asked.let_go > Index(0));
+                let most = silent.map(|(node, asked)| (asked.let_go, Reverse(*node))).max();
+                (self.promised, R::elects(&self.members.with(&preparing.values), able), most)
+            }
+            _ => return,
+        };
+        if let Some((_, Reverse(to))) = heir.filter(|_| elected) {
+            let message = Message { ballot, body: Body::TakeOver };
+            out.push(Effect::Send { to, message, after: self.meta_seq });
+        }
+    }
+
+    /// `from` cannot lead, under this ballot, because this node has let go of what it would need: lead in its place. What it has
+    /// accepted is asked for too, though this node may not know that it votes.
+    pub(crate) fn take_over(&mut self, from: NodeId, ballot: Ballot, out: Out) {
+        if ballot < self.promised {
+            return self.answer_stale(from, out);
+        }
+        if self.may_promise_at_all()
+            && !self.hears_leader_other_than(from)
+            && !self.bound_against(self.config.id)
+        {
+            self.campaign(false, out);
+            self.ask_for_promises(alloc::vec![from], out);
+        }
     }
 
     /// Lead, if enough have promised: enough of the membership that what they report brings. The own promise counts once it is

@@ -33,7 +33,7 @@ fn message(kind: u64, random: &mut Random) -> Message {
     let (granted, number, index) = (random.percent(50), random.next_u64(), Index(random.next_u64()));
     let many = random.below(4);
     let entries = |random: &mut Random| (0..many).map(|_| entry(random)).collect();
-    let body = match kind % 15 {
+    let body = match kind % 16 {
         0 => Body::Ask { commit: index },
         1 => Body::AskReply { granted },
         2 => Body::Prepare { from: index, transfer: granted },
@@ -54,6 +54,7 @@ fn message(kind: u64, random: &mut Random) -> Message {
         11 => Body::ReadIndex { token: number },
         12 => Body::ReadIndexReply { token: number, index },
         13 => Body::LetGo { base: id(random) },
+        14 => Body::TakeOver,
         _ => Body::TimeoutNow,
     };
     Message { ballot: id(random).ballot, body }

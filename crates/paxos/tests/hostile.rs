@@ -44,7 +44,7 @@ fn message(random: &mut Random, promised: Ballot) -> Message {
     if random.percent(80) {
         entries.sort_by_key(|entry| entry.id.index);
     }
-    let body = match random.below(15) {
+    let body = match random.below(16) {
         0 => Body::Ask { commit: index(random) },
         1 => Body::AskReply { granted: yes },
         2 => Body::Prepare { from: index(random), transfer: yes },
@@ -64,6 +64,7 @@ fn message(random: &mut Random, promised: Ballot) -> Message {
         11 => Body::Forward { stream: 1, number: number(random), proposals: vec![Bytes::from_static(b"f")] },
         12 => Body::ReadIndexReply { token: number(random), index: index(random) },
         13 => Body::LetGo { base: LogId { ballot, index: index(random) } },
+        14 => Body::TakeOver,
         _ => Body::TimeoutNow,
     };
     Message { ballot, body }

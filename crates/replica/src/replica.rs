@@ -87,8 +87,13 @@ pub enum Input<M> {
     Checkpointed(Index),
     /// The membership ought to be this settled one. A replica that leads remembers it, and asks for it again until it
     /// holds or another leads; a later wish replaces an earlier one. Who does not lead forgets it: by the time it leads, it
-    /// may be old.
-    Change(Membership),
+    /// may be old. So may be what a state says that has not caught up with the log ([`Replica::heeds`]): it is passed over.
+    Change {
+        /// The membership.
+        target: Membership,
+        /// Says a state that has applied everything up to here.
+        at: Index,
+    },
     /// Hand the leadership over to this voter.
     Transfer(NodeId),
 }
@@ -169,6 +174,8 @@ pub struct Replica<C: Consensus> {
     handed_out: Index,
     checkpointed: Index,
     role: Role,
+    /// While it leads: in which round, and how far the log went when it began to.
+    began: Option<(u64, Index)>,
     /// What the membership ought to be, until it is.
     desired: Option<Membership>,
     effects: Vec<Effect<C::Message>>,
@@ -189,6 +196,7 @@ impl<C: Consensus> Replica<C> {
             handed_out,
             checkpointed: Index(0),
             role: Role::Follower,
+            began: None,
             desired: None,
             effects: Vec::new(),
         }
@@ -207,6 +215,14 @@ impl<C: Consensus> Replica<C> {
     /// What the membership ought to be, while this replica leads and it is not that yet.
     pub fn desired(&self) -> Option<&Membership> {
         self.desired.as_ref()
+    }
+
+    /// Whether a state that has applied everything up to `at` may say what the membership ought to be: this replica leads, and the
+    /// state has all that the log held when it began to. A state that lags the log would wish back the members of old, whom
+    /// the membership in force has left out since, and who may have been switched off. That an entry of the leader's
+    /// ballot is applied proves nothing: Multi-Paxos proposes old entries anew under it.
+    pub fn heeds(&self, at: Index) -> bool {
+        self.began.is_some_and(|(_, began)| at >= began)
     }
 
     /// Whether a question about reads is with the core: its answer takes along the reads that wait.
@@ -242,10 +258,11 @@ impl<C: Consensus> Replica<C> {
                 let upto = self.checkpointed.min(self.retention.floor());
                 self.drive(Event::Compact(upto), out);
             }
-            Input::Change(target) => {
+            Input::Change { target, at } if self.heeds(at) => {
                 self.desired = Some(target);
                 self.change(out);
             }
+            Input::Change { .. } => {}
             Input::Transfer(to) => self.drive(Event::Transfer(to), out),
         }
         self.ask(out);
@@ -374,14 +391,21 @@ impl<C: Consensus> Replica<C> {
                 let found = leader.is_some() && self.leader != leader;
                 self.leader = leader;
                 self.role = role;
-                if role != Role::Leader {
-                    self.desired = None;
-                }
+                self.leads(role == Role::Leader, round);
                 out.push(Output::Role { role, round, leader });
                 return found;
             }
         }
         false
+    }
+
+    /// Remember where this leadership began. What was wished in an earlier one is old.
+    fn leads(&mut self, leads: bool, round: u64) {
+        let known = self.began.filter(|(since, _)| leads && *since == round);
+        if known.is_none() {
+            self.began = leads.then(|| (round, self.core.status().last.index));
+            self.desired = None;
+        }
     }
 
     fn hand_out(&mut self, upto: Index, out: &mut Vec<Output<C::Message>>) {

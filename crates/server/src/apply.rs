@@ -118,8 +118,8 @@ impl Applier {
         let Some(last) = last else { return };
         self.published(last.index, revision, batches);
         match members {
-            Some((table, membership)) => self.shared.members_applied(&table, &membership, last.ballot),
-            None if begun => self.shared.consensus().stands(last.ballot),
+            Some((table, membership)) => self.shared.members_applied(&table, &membership, last.index),
+            None if begun => self.shared.consensus().stands(last.index),
             None => {}
         }
         self.shared.proposals.complete(answers);
@@ -176,7 +176,7 @@ impl Applier {
                 tracing::info!(index = image.meta.applied_index, "a snapshot from the leader is in place");
                 let news = news(&mut self.members, &shared.state.read());
                 if let Some((table, membership)) = news {
-                    shared.members_applied(&table, &membership, standing(&image.meta).ballot);
+                    shared.members_applied(&table, &membership, standing(&image.meta).index);
                 }
                 let _ = done.send(());
             }

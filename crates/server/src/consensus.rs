@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use quorate_protocol::{Ballot, Index, LogId, NodeId, ReadId, Role, Seq};
+use quorate_protocol::{Index, LogId, NodeId, ReadId, Role, Seq};
 use quorate_replica::{Input, Output, Refusal, Replica};
 use quorate_storage::Image;
 
@@ -70,8 +70,8 @@ impl<C: Core> Consenter for Ear<C> {
     fn checkpointed(&self, index: Index) {
         self.submit(ConsensusInput::Checkpointed(index), &AtomicBool::new(false));
     }
-    fn stands(&self, ballot: Ballot) {
-        self.submit(ConsensusInput::Stands(ballot), &AtomicBool::new(false));
+    fn stands(&self, applied: Index) {
+        self.submit(ConsensusInput::Stands(applied), &AtomicBool::new(false));
     }
     fn transfer(&self, to: NodeId) {
         self.submit(ConsensusInput::Transfer(to), &AtomicBool::new(false));
@@ -149,7 +149,7 @@ impl<C: Core> Work for Driver<C> {
                         self.step(Input::Checkpointed(index));
                     }
                 }
-                ConsensusInput::Stands(ballot) => self.steward.stands(ballot),
+                ConsensusInput::Stands(applied) => self.steward.stands(applied),
                 ConsensusInput::Transfer(to) => self.step(Input::Transfer(to)),
                 ConsensusInput::Stop => return false,
             }
@@ -232,6 +232,9 @@ impl<C: Core> Driver<C> {
         self.shared.core_seen(&status);
         if status.role != Role::Leader {
             return self.steward.rest();
+        }
+        if !self.replica.heeds(self.steward.applied()) {
+            return;
         }
         let desired = desired(&self.shared.roll.table(), &status.membership);
         let successor = || self.shared.roll.successor(status.id);

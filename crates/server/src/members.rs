@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use quorate_api::ApiError;
 use quorate_kv::{Command, Member, MemberChange, Members};
-use quorate_protocol::{Ballot, LogId, Membership, NodeId, PeerStatus, Role, Status};
+use quorate_protocol::{Index, LogId, Membership, NodeId, PeerStatus, Role, Status};
 use quorate_wire::{Answer, Ask, Roster};
 use tokio::sync::watch;
 
@@ -144,13 +144,13 @@ impl Roll {
 
 impl Shared {
     /// The table or the configuration has been applied.
-    pub fn members_applied(&self, table: &Arc<Members>, membership: &Membership, ballot: Ballot) {
+    pub fn members_applied(&self, table: &Arc<Members>, membership: &Membership, applied: Index) {
         let mut known = self.roll.known.write();
         known.table = Arc::clone(table);
         known.applied = membership.clone();
         known.hearsay.retain(|node, _| table.get(node.0).is_none());
         drop(known);
-        self.consensus().stands(ballot);
+        self.consensus().stands(applied);
         self.members_changed();
         self.peers.introduce(self.roster());
         if table.is_removed(self.member())

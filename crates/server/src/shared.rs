@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quorate_api::convert::Answering;
 use quorate_kv::{Applied, State};
-use quorate_protocol::{Ballot, Consensus, Entry, Index, LogId, Membership, NodeId, ReadId, Role, Seq};
+use quorate_protocol::{Consensus, Entry, Index, LogId, Membership, NodeId, ReadId, Role, Seq};
 use quorate_replica::Lessor;
 use quorate_storage::{Image, Store};
 
@@ -51,8 +51,8 @@ pub enum ConsensusInput<M> {
     SnapshotSent(NodeId, bool),
     /// A durable checkpoint of the state covers the log up to here.
     Checkpointed(Index),
-    /// The state machine has applied the first entry of this ballot, or the members have changed under it.
-    Stands(Ballot),
+    /// The state machine has applied everything up to here, a leader's first entry or a change of the members among it.
+    Stands(Index),
     /// Hand the leadership over to this voter.
     Transfer(NodeId),
     /// The node stops.
@@ -88,8 +88,8 @@ pub trait Consenter: Send + Sync {
     fn read(&self, id: ReadId);
     /// The state is durable up to here.
     fn checkpointed(&self, index: Index);
-    /// Entries of this ballot are applied: see what the members table says.
-    fn stands(&self, ballot: Ballot);
+    /// Everything up to here is applied: see what the members table says.
+    fn stands(&self, applied: Index);
     /// Hand the leadership over.
     fn transfer(&self, to: NodeId);
 }

@@ -2,14 +2,14 @@
 //!
 //! The table says who ought to vote. Where the core's membership is another one, a leader's replica is told so once; it
 //! remembers the wish and repeats it until the membership is that, or another leads. A table that lags the log would wish
-//! an old membership back, so nothing is asked before an entry of the leader's own ballot is applied: its round alone
-//! would not do, where a round can have several leaders. A leader that is to lose its vote is asked to hand over first:
+//! an old membership back, so nothing is asked before everything is applied that the log held when this leader began: the
+//! replica knows how far that was. A leader that is to lose its vote is asked to hand over first:
 //! the cluster would otherwise be without a leader for an election timeout. If nobody takes over within a while the
 //! change is asked for all the same.
 
 use std::time::{Duration, Instant};
 
-use quorate_protocol::{Ballot, Membership, NodeId, Status};
+use quorate_protocol::{Index, Membership, NodeId, Status};
 use quorate_replica::Input;
 
 /// How often the core is looked at.
@@ -24,8 +24,8 @@ const HANDING_OVER: Duration = Duration::from_secs(3);
 /// Looks after one core.
 #[derive(Debug)]
 pub struct Steward {
-    /// Under which the last entries were written that are known to be applied.
-    ballot: Ballot,
+    /// Everything up to here is applied, and the table says so.
+    applied: Index,
     next: Instant,
     /// Since when this leader has tried to hand over in order to go.
     leaving: Option<Instant>,
@@ -34,13 +34,18 @@ pub struct Steward {
 impl Steward {
     /// Nothing is known to be applied.
     pub fn new() -> Self {
-        Steward { ballot: Ballot::default(), next: Instant::now(), leaving: None }
+        Steward { applied: Index(0), next: Instant::now(), leaving: None }
     }
 
-    /// Entries of this ballot are applied.
-    pub fn stands(&mut self, ballot: Ballot) {
-        self.ballot = ballot;
+    /// Everything up to here is applied, and the table says so.
+    pub fn stands(&mut self, applied: Index) {
+        self.applied = applied;
         self.look_soon();
+    }
+
+    /// Up to where everything is known to be applied.
+    pub fn applied(&self) -> Index {
+        self.applied
     }
 
     /// Something has happened that may call for more.
@@ -68,8 +73,8 @@ impl Steward {
         self.leaving = None;
     }
 
-    /// What to ask of a replica that leads and stands so, where the table says `desired` and the replica has been `asked`
-    /// for something already.
+    /// What to ask of a replica that leads, stands so and would heed the table, where this says `desired` and the replica has
+    /// been `asked` for something already.
     pub fn advise<M>(
         &mut self,
         status: &Status,
@@ -77,26 +82,25 @@ impl Steward {
         asked: Option<&Membership>,
         successor: impl FnOnce() -> Option<NodeId>,
     ) -> Option<Input<M>> {
-        let own = Ballot { round: status.promised.round, node: status.id };
         // A wish that the table has gone back on is replaced too.
         let content = *asked.unwrap_or(&status.membership) == desired;
-        if self.ballot != own || content || desired.voters().is_empty() {
+        if content || desired.voters().is_empty() {
             return None;
         }
         if desired.votes(status.id) || status.membership.is_joint() {
-            return Some(Input::Change(desired));
+            return Some(Input::Change { target: desired, at: self.applied });
         }
         let since = *self.leaving.get_or_insert_with(Instant::now);
         match successor().filter(|_| since.elapsed() < HANDING_OVER) {
             Some(successor) => Some(Input::Transfer(successor)),
-            None => Some(Input::Change(desired)),
+            None => Some(Input::Change { target: desired, at: self.applied }),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use quorate_protocol::{Index, LogId, Role};
+    use quorate_protocol::{Ballot, LogId, Role};
 
     use super::*;
 
@@ -109,7 +113,7 @@ mod tests {
         Status {
             id: NodeId(1),
             role: Role::Leader,
-            promised: ballot(1, 1),
+            promised: Ballot { round: 1, node: NodeId(1) },
             leader: Some(NodeId(1)),
             base: id,
             last: id,
@@ -119,10 +123,6 @@ mod tests {
             repairing: false,
             peers: Vec::new(),
         }
-    }
-
-    fn ballot(round: u64, node: u64) -> Ballot {
-        Ballot { round, node: NodeId(node) }
     }
 
     /// What is asked of a leader of {1}, or whatever else it has been asked for, to which the table says `desired`.
@@ -135,18 +135,9 @@ mod tests {
     fn what_differs_is_asked_for_once() {
         let mut steward = Steward::new();
         let before = leader(membership(&[1]));
-        assert_eq!(
-            advice(&mut steward, &before, &[1, 2], None),
-            "None",
-            "the table may be older than the log"
-        );
-        steward.stands(ballot(1, 2));
-        assert_eq!(
-            advice(&mut steward, &before, &[1, 2], None),
-            "None",
-            "another leader of that round wrote this"
-        );
-        steward.stands(ballot(1, 1));
+        steward.stands(Index(7));
+        let wish = advice(&mut steward, &before, &[1, 2], None);
+        assert!(wish.contains("at: Index(7)"), "{wish}: the replica is told what the table is worth");
         assert!(advice(&mut steward, &before, &[1, 2], None).starts_with("Some(Change"));
         assert_eq!(advice(&mut steward, &before, &[1, 2], Some(&[1, 2])), "None", "the replica remembers");
         assert_eq!(advice(&mut steward, &leader(membership(&[1, 2])), &[1, 2], None), "None");
@@ -160,7 +151,6 @@ mod tests {
     #[test]
     fn a_leader_that_goes_hands_over_first_if_somebody_can_take_over() {
         let mut steward = Steward::new();
-        steward.stands(ballot(1, 1));
         let before = leader(membership(&[1, 2, 3]));
         let asked = |steward: &mut Steward, successor: Option<u64>| {
             format!(

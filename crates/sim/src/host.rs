@@ -293,8 +293,6 @@ impl<C: Consensus> Host<C> {
             let from_ms = plant::leases_from(env.plant, self.now_ms());
             self.lessor.lead(self.state.leases(), from_ms, grace_ms);
             env.elected(self.place, self.life);
-            // What was wished in an earlier leadership is old: be content with what there is.
-            self.inputs.push_back(Input::Change(self.replica.status().membership));
         } else if role != Role::Leader {
             self.lessor.stop();
         }

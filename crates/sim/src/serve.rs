@@ -155,18 +155,19 @@ impl<C: Consensus> Host<C> {
         self.state.apply(index, ballot, command)
     }
 
-    /// Whoever leads is to bring about the membership that the members table asks for; but only once it has applied an
-    /// entry of its own term, for before that its table may be an old one, and to go back to the members of old
+    /// Whoever leads is to bring about the membership that the members table asks for; but only once it has caught up
+    /// with its log, for before that its table may be an old one, and to go back to the members of old
     /// can leave the cluster without a quorum for ever.
     pub fn wish(&mut self, env: &mut Env) {
-        let status = self.replica.status();
-        let current = self.state.meta().applied_ballot.0 == status.promised.round;
-        if self.role != Role::Leader || !current {
+        let at = Index(self.state.meta().applied_index);
+        if !self.replica.heeds(at) {
             return;
         }
         let target = env.membership(self.state.members());
-        if !target.is_unknown() && target != status.membership {
-            self.step(Input::Change(target), env);
+        let present = self.replica.status().membership;
+        // A wish that the table has gone back on is replaced too.
+        if !target.is_unknown() && target != *self.replica.desired().unwrap_or(&present) {
+            self.step(Input::Change { target, at }, env);
         }
     }
 

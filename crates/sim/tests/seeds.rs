@@ -57,6 +57,10 @@ fn seeds_that_found_something_hold() {
         (Protocol::Raft, 500_358),
         // A state lost, and then a late message with a slot from before where the log began, which the log refused.
         (Protocol::Paxos, 500_066),
+        // All who knew the membership under way restarted with an old state, and the others had let go of what they needed.
+        (Protocol::Paxos, 600_561),
+        // A leader proposed anew what it found, and wished back, of a state that had come no further, a voter removed since.
+        (Protocol::Paxos, 601_814),
     ];
     for (protocol, seed) in found {
         assert_eq!(run(&Options { protocol, seed, ..Options::default() }, None).failure, None);

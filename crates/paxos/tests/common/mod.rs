@@ -45,6 +45,7 @@ impl<R: Rules> Dialect for Spoken<R> {
             Body::ReadIndexReply { .. } => "ReadIndexReply",
             Body::TimeoutNow => "TimeoutNow",
             Body::LetGo { .. } => "LetGo",
+            Body::TakeOver => "TakeOver",
         }
     }
 
@@ -75,7 +76,7 @@ impl<R: Rules> Dialect for Spoken<R> {
                 format!("at={} ({})", show_id(*id), show_membership(membership))
             }
             Body::LetGo { base } => format!("base={}", show_id(*base)),
-            Body::Stale | Body::TimeoutNow | Body::ReadIndex { .. } => String::new(),
+            Body::Stale | Body::TimeoutNow | Body::TakeOver | Body::ReadIndex { .. } => String::new(),
             Body::Forward { number, proposals, .. } => {
                 let shown: Vec<_> = proposals.iter().map(|data| String::from_utf8_lossy(data)).collect();
                 format!("number={number} [{}]", shown.join(" "))

@@ -45,6 +45,7 @@ fn of_paxos(message: &Message) -> Label {
         }
         Body::Stale => told("Stale", &ballot, Vec::new(), format_args!("ballot {ballot} is greater")),
         Body::TimeoutNow => told("TimeoutNow", &ballot, Vec::new(), format_args!("ballot {ballot}")),
+        Body::TakeOver => told("TakeOver", &ballot, Vec::new(), format_args!("ballot {ballot}")),
         Body::LetGo { base } => {
             told("LetGo", &ballot, vec![("base", at(*base))], format_args!("up to {base}"))
         }
