@@ -360,11 +360,10 @@ impl<R: Rules> Paxos<R> {
     }
 
     pub(crate) fn broadcast_heartbeat(&mut self, out: Out) {
-        let (leases, clock) = (self.leases(), self.clock);
         let Part::Leader(leader) = &mut self.part else { return };
-        if leases {
+        if self.leases.are_on() {
             let round = leader.reads.next_round();
-            leader.lease.sent(round, clock);
+            leader.lease.sent(round, self.leases.now());
         }
         let round = leader.reads.round();
         let told = self.commit;

@@ -259,11 +259,10 @@ impl<R: Rules> Raft<R> {
     }
 
     pub(crate) fn broadcast_heartbeat(&mut self, out: Out) {
-        let (leases, clock) = (self.leases(), self.clock);
         let Part::Leader(leader) = &mut self.part else { return };
-        if leases {
+        if self.leases.are_on() {
             let round = leader.reads.next_round();
-            leader.lease.sent(round, clock);
+            leader.lease.sent(round, self.leases.now());
         }
         let round = leader.reads.round();
         let told = self.commit;
@@ -445,7 +444,7 @@ impl<R: Rules> Raft<R> {
             return;
         }
         self.commit_to(R::may_apply(commit, self.matched).min(self.log.last().index), out);
-        self.promise_to(from);
+        self.leases.promise_to(from);
         let unsure = commit > self.commit || self.lacks();
         let priority = self.config.priority;
         self.send(from, Body::HeartbeatReply { round, unsure, priority }, self.meta_seq, out);

@@ -154,11 +154,10 @@ impl<R: Rules> Zab<R> {
     }
 
     pub(crate) fn broadcast_heartbeat(&mut self, out: Out) {
-        let (leases, clock) = (self.leases(), self.clock);
         let Part::Leading(leader) = &mut self.part else { return };
-        if leases {
+        if self.leases.are_on() {
             let round = leader.reads.next_round();
-            leader.lease.sent(round, clock);
+            leader.lease.sent(round, self.leases.now());
         }
         leader.peer_ids().into_iter().for_each(|to| self.ping_one(to, out));
     }
@@ -369,7 +368,7 @@ impl<R: Rules> Zab<R> {
         round: u64,
         out: Out,
     ) {
-        self.promise_to(from);
+        self.leases.promise_to(from);
         let priority = self.config.priority;
         self.send(from, Body::Pong { round, priority }, self.meta_seq, out);
         let last = self.log.last().index;
