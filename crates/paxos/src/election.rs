@@ -50,8 +50,8 @@ impl<R: Rules> Paxos<R> {
             let Part::Leader(leader) = &mut self.part else { return };
             leader.peers.values_mut().for_each(|peer| peer.active = false);
         }
-        self.transfer_tick();
         let Part::Leader(leader) = &mut self.part else { return };
+        leader.transfer.tick(self.config.election_ticks);
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
             leader.heartbeat_elapsed = 0;

@@ -22,7 +22,7 @@ impl<R: Rules> Zab<R> {
     pub(crate) fn propose(&mut self, proposals: Vec<Bytes>, out: Out) {
         let most = self.config.max_uncommitted_bytes;
         match (&mut self.part, self.leader) {
-            (Part::Leading(leader), _) if leader.transfer.is_some() || !leader.established => {
+            (Part::Leading(leader), _) if leader.transfer.is_under_way() || !leader.established => {
                 out.push(Effect::Dropped { proposals, reason: DropReason::NoLeader });
             }
             (Part::Leading(leader), _) => {
@@ -142,9 +142,9 @@ impl<R: Rules> Zab<R> {
             let Part::Leading(leader) = &mut self.part else { return };
             leader.peers.values_mut().for_each(|peer| peer.active = false);
         }
-        self.transfer_tick();
         let heartbeat_ticks = self.config.heartbeat_ticks;
         let Part::Leading(leader) = &mut self.part else { return };
+        leader.transfer.tick(election_ticks);
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= heartbeat_ticks {
             leader.heartbeat_elapsed = 0;

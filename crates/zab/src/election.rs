@@ -180,7 +180,7 @@ impl<R: Rules> Zab<R> {
     fn yields_to(&self, from: NodeId, history: History) -> bool {
         let knows = R::may_lead(history, self.history());
         match &self.part {
-            Part::Leading(leader) => knows && leader.transfer.as_ref().is_some_and(|one| one.to == from),
+            Part::Leading(leader) => knows && leader.transfer.is_to(from),
             Part::Following(following) => knows && following.leader != from,
             _ => false,
         }
