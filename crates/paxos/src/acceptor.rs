@@ -68,7 +68,7 @@ impl<R: Rules> Paxos<R> {
         self.heard_leader(from, out);
         let upto = R::may_apply(commit, self.matched).min(self.slots.dense());
         self.commit_to(upto, out);
-        self.promise_to(from);
+        self.leases.promise_to(from);
         let (matched, lacks, priority) = (self.matched, self.held.index, self.config.priority);
         let unsure = commit > self.commit || self.lacks();
         let body = Body::HeartbeatReply { round, matched, unsure, lacks, priority };

@@ -50,7 +50,7 @@ impl<R: Rules> Paxos<R> {
         let possible = self.commit >= leader.caught_up
             && self.members.since() <= self.commit
             && leader.change.is_none()
-            && leader.transfer.is_none()
+            && !leader.transfer.is_under_way()
             && !current.is_joint()
             && !target.is_joint()
             && !target.voters().is_empty()

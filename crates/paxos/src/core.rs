@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use quorate_protocol::lease::Promise;
+use quorate_protocol::lease::Leases;
 use quorate_protocol::reads::FollowerReads;
 use quorate_protocol::{
     Ballot, Caps, Config, Consensus, Effect, Effects, Entry, Event, Index, LogId, Membership, NodeId,
@@ -63,10 +63,8 @@ pub struct Paxos<R: Rules = Paper> {
     pub(crate) timeout: u32,
     /// The connection to the leader was lost, and it has not been heard since.
     pub(crate) unreachable: bool,
-    /// Ticks of this life.
-    pub(crate) clock: u64,
-    /// What this acceptor has promised to a leader that reads by lease.
-    pub(crate) promise: Promise,
+    /// What this acceptor has promised to a leader that reads by lease, and the clock for that.
+    pub(crate) leases: Leases,
 
     /// The last write asked for.
     pub(crate) seq: Seq,
@@ -112,10 +110,6 @@ impl<R: Rules> Consensus for Paxos<R> {
         let accepted = slots.range(slots.base().index, slots.last().index).map(|entry| entry.id.ballot).max();
         let promised = durable.promised.max(accepted.unwrap_or_default()).max(durable.held.ballot);
         let (stream, token) = (random.next_u64(), R::first_question(random.next_u64()));
-        let promise = match R::keeps_promises_over_restarts() {
-            true => Promise::of_a_former_life(config.election_ticks),
-            false => Promise::default(),
-        };
         let mut paxos = Paxos {
             members: Members::new(match durable.membership.is_unknown() {
                 true => Membership::new(config.voters.iter().copied(), []),
@@ -123,8 +117,7 @@ impl<R: Rules> Consensus for Paxos<R> {
             }),
             held: durable.held,
             unreachable: false,
-            clock: 0,
-            promise,
+            leases: Leases::new(&config, R::keeps_promises_over_restarts()),
             random,
             promised,
             seen: promised.round,
@@ -413,7 +406,7 @@ impl<R: Rules> core::hash::Hash for Paxos<R> {
     fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
         (&self.members, self.promised, self.seen, &self.slots, self.commit, self.matched, self.held)
             .hash(state);
-        (&self.part, self.leader, self.elapsed, self.timeout, self.unreachable, self.promise).hash(state);
+        (&self.part, self.leader, self.elapsed, self.timeout, self.unreachable, &self.leases).hash(state);
         // Of writes only those under way matter, and how many they are: their numbers count what has been.
         let since = |seq: Seq| seq.0.saturating_sub(self.durable.0);
         (since(self.seq), since(self.meta_seq), &self.reads, self.forwarded).hash(state);

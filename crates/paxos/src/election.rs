@@ -8,7 +8,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use quorate_protocol::{Ballot, Effect, Entry, Index, NodeId, ReadId, Seq};
+use quorate_protocol::{Ballot, Effect, Entry, Index, NodeId, Seq};
 
 use crate::core::{Out, Part, Paxos};
 use crate::message::{Body, Message};
@@ -22,15 +22,14 @@ impl<R: Rules> Paxos<R> {
     }
 
     pub(crate) fn tick(&mut self, out: Out) {
-        self.clock += 1;
+        self.leases.tick();
         self.elapsed += 1;
-        let overdue = self.reads.tick(self.config.election_ticks);
-        overdue.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
+        self.reads.tick(self.config.election_ticks, out);
         if let Part::Leader(_) = self.part {
             return self.lead_on(out);
         }
         // A campaign begins with a promise to oneself, which one to a leader forbids like any other.
-        if self.elapsed >= self.timeout && !self.bound_against(self.config.id) {
+        if self.elapsed >= self.timeout && !self.leases.forbid(self.config.id) {
             return self.campaign_if_possible(out);
         }
         self.prepare_again(out);
@@ -51,8 +50,8 @@ impl<R: Rules> Paxos<R> {
             let Part::Leader(leader) = &mut self.part else { return };
             leader.peers.values_mut().for_each(|peer| peer.active = false);
         }
-        self.transfer_tick();
         let Part::Leader(leader) = &mut self.part else { return };
+        leader.transfer.tick(self.config.election_ticks);
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
             leader.heartbeat_elapsed = 0;
@@ -66,7 +65,7 @@ impl<R: Rules> Paxos<R> {
     pub(crate) fn hears_leader_other_than(&self, asker: NodeId) -> bool {
         let recently = self.elapsed < self.config.election_ticks && !self.unreachable;
         let heard = matches!(self.part, Part::Leader(_)) || recently;
-        heard && self.leader.is_some_and(|leader| leader != asker) || self.bound_against(asker)
+        heard && self.leader.is_some_and(|leader| leader != asker) || self.leases.forbid(asker)
     }
 
     /// Whether this node may begin a ballot: it has everything it ever accepted, and its promise counts, or did in a membership
@@ -219,14 +218,5 @@ impl<R: Rules> Paxos<R> {
             self.follow(Some(from), out);
         }
         self.elapsed = 0;
-    }
-
-    /// Reads that can no longer be confirmed under this leadership.
-    pub(crate) fn fail_reads(&mut self, out: Out) {
-        let mut failed: Vec<ReadId> = self.reads.fail_all();
-        if let Part::Leader(leader) = &mut self.part {
-            failed.extend(leader.reads.fail_all(self.config.id));
-        }
-        failed.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
     }
 }

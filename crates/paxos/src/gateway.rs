@@ -48,7 +48,7 @@ impl<R: Rules> Paxos<R> {
                 self.forwarded(from, stream, number, proposals, out)
             }
             Body::ReadIndex { token } => self.read_for(from, token, out),
-            Body::ReadIndexReply { token, index } => self.read_answered(token, index, out),
+            Body::ReadIndexReply { token, index } => self.reads.answered(token, index, out),
             Body::TimeoutNow => self.timeout_now(from, out),
         }
     }

@@ -4,11 +4,20 @@
 //! A round is confirmed by as many as can choose a value. Each of them had promised nothing to anybody else when it
 //! answered, and whoever leads later needs a promise of one of them: so nothing was chosen elsewhere before the round began.
 
-use quorate_protocol::{Effect, Index, NodeId, ReadId, Seq};
+use quorate_protocol::{Effect, Index, Membership, NodeId, ReadId, Seq};
 
 use crate::core::{Out, Part, Paxos};
 use crate::message::Body;
+use crate::replication::Leader;
 use crate::rules::Rules;
+
+impl Leader {
+    /// Whether enough have confirmed a round or a later one; of `own` it goes without saying.
+    pub fn is_confirmed(&self, round: u64, own: NodeId, membership: &Membership) -> bool {
+        let said = |node| self.peers.get(&node).is_some_and(|peer| peer.round >= round);
+        membership.chooses(|node| node == own || said(node))
+    }
+}
 
 impl<R: Rules> Paxos<R> {
     /// A read of our own.
@@ -25,8 +34,7 @@ impl<R: Rules> Paxos<R> {
 
     /// A read of `node`'s, at the leader.
     pub(crate) fn read_for(&mut self, node: NodeId, name: u64, out: Out) {
-        let Part::Leader(leader) = &self.part else { return };
-        if self.leases() && self.holds_lease() && R::may_read(self.commit, leader.caught_up) {
+        if self.holds_lease() && self.knows_commit() {
             return self.answer_read(node, name, self.commit, out);
         }
         let Part::Leader(leader) = &mut self.part else { return };
@@ -37,11 +45,16 @@ impl<R: Rules> Paxos<R> {
         }
     }
 
+    /// Whether everything that is committed is known to be.
+    fn knows_commit(&self) -> bool {
+        matches!(&self.part, Part::Leader(leader) if R::may_read(self.commit, leader.caught_up))
+    }
+
     /// Begin a round for the reads that wait, if none is in flight and the leader knows what is committed.
     pub(crate) fn start_round(&mut self, out: Out) {
-        let commit = self.commit;
+        let (commit, knows) = (self.commit, self.knows_commit());
         let Part::Leader(leader) = &mut self.part else { return };
-        if !leader.reads.wants_round() || !R::may_read(commit, leader.caught_up) {
+        if !leader.reads.wants_round() || !knows {
             return;
         }
         leader.reads.begin(commit);
@@ -51,12 +64,10 @@ impl<R: Rules> Paxos<R> {
 
     /// Finish the round in flight if enough have confirmed it.
     pub(crate) fn confirm_round(&mut self, out: Out) {
+        let (own, membership) = (self.config.id, self.members.current());
         let Part::Leader(leader) = &mut self.part else { return };
-        let Some(number) = leader.reads.flying() else { return };
-        let id = self.config.id;
-        let said = |node| leader.peers.get(&node).is_some_and(|peer| peer.round >= number);
-        let confirmed = self.members.current().chooses(|node| node == id || said(node));
-        if !confirmed && R::read_needs_quorum() {
+        let Some(round) = leader.reads.flying() else { return };
+        if !leader.is_confirmed(round, own, membership) && R::read_needs_quorum() {
             return;
         }
         let Some((index, asked)) = leader.reads.confirmed() else { return };
@@ -71,10 +82,11 @@ impl<R: Rules> Paxos<R> {
         }
     }
 
-    /// The leader's answer to a question of ours.
-    pub(crate) fn read_answered(&mut self, token: u64, index: Index, out: Out) {
-        if let Some(id) = self.reads.answered(token) {
-            out.push(Effect::ReadReady { id, index });
+    /// Reads that can no longer be confirmed under this leadership.
+    pub(crate) fn fail_reads(&mut self, out: Out) {
+        self.reads.fail_all(out);
+        if let Part::Leader(leader) = &mut self.part {
+            leader.reads.fail_all(self.config.id, out);
         }
     }
 }

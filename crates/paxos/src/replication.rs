@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use quorate_protocol::lease::Lease;
 use quorate_protocol::reads::LeaderReads;
+use quorate_protocol::transfer::Transfer;
 use quorate_protocol::{
     DropReason, Effect, Entry, EntryKind, Index, LogId, Membership, NodeId, Pace, Progress, Seq, Violation,
 };
@@ -21,7 +22,6 @@ use quorate_protocol::{
 use crate::core::{Out, Part, Paxos};
 use crate::message::Body;
 use crate::rules::Rules;
-use crate::transfer::Transfer;
 
 /// Heartbeat intervals without acknowledgement of what is in flight before it is taken to be lost, if the
 /// peer is heard otherwise. Intervals, and not heartbeats: rounds of reads send as many of those as they like.
@@ -48,7 +48,7 @@ pub(crate) struct Leader {
     pub heartbeat_elapsed: u32,
     pub reads: LeaderReads,
     pub lease: Lease,
-    pub transfer: Option<Transfer>,
+    pub transfer: Transfer,
     /// A membership to be proposed once everything before it is chosen.
     pub change: Option<Membership>,
     /// What arrives meanwhile, and whether it is from our own host.
@@ -177,7 +177,7 @@ impl Leader {
             heartbeat_elapsed: 0,
             reads: LeaderReads::default(),
             lease: Lease::default(),
-            transfer: None,
+            transfer: Transfer::default(),
             change: None,
             held_back: Vec::new(),
             streams: BTreeMap::new(),
@@ -234,7 +234,7 @@ impl Leader {
 impl<R: Rules> Paxos<R> {
     pub(crate) fn propose(&mut self, proposals: Vec<Bytes>, out: Out) {
         match (&mut self.part, self.leader) {
-            (Part::Leader(leader), _) if leader.transfer.is_some() => {
+            (Part::Leader(leader), _) if leader.transfer.is_under_way() => {
                 out.push(Effect::Dropped { proposals, reason: DropReason::NoLeader });
             }
             (Part::Leader(leader), _) => {
@@ -275,7 +275,7 @@ impl<R: Rules> Paxos<R> {
         let last = leader.streams.entry((from, stream)).or_insert(0);
         if number > *last && leader.uncommitted_bytes <= self.config.max_uncommitted_bytes {
             *last = number;
-            match leader.transfer.is_some() {
+            match leader.transfer.is_under_way() {
                 true => out.push(Effect::Dropped { proposals: data, reason: DropReason::NoLeader }),
                 false => self.propose_own(data, false, out),
             }
@@ -360,11 +360,10 @@ impl<R: Rules> Paxos<R> {
     }
 
     pub(crate) fn broadcast_heartbeat(&mut self, out: Out) {
-        let (leases, clock) = (self.leases(), self.clock);
         let Part::Leader(leader) = &mut self.part else { return };
-        if leases {
+        if self.leases.are_on() {
             let round = leader.reads.next_round();
-            leader.lease.sent(round, clock);
+            leader.lease.sent(round, self.leases.now());
         }
         let round = leader.reads.round();
         let told = self.commit;

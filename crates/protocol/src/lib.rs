@@ -23,6 +23,7 @@ mod progress;
 mod quorum;
 mod random;
 pub mod reads;
+pub mod transfer;
 
 pub use contract::{
     Caps, Config, Consensus, DropReason, Effect, Effects, Event, PeerStatus, Role, Status, Violation,

@@ -9,11 +9,13 @@
 //! A follower names its questions by a counter that starts at a random place in each life: an answer to a
 //! question of an earlier life must not answer a later one (etcd issue 20418 is about such a mix-up).
 //!
-//! What a core adds is when a round may begin, what confirms it, and the messages.
+//! What becomes of the own host's reads is told here, as effects. What a core adds is when a round may begin, what
+//! confirms it, and the messages.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::contract::{Effect, Effects};
 use crate::ids::{Index, NodeId, ReadId};
 
 /// Reads waiting at a leader, at most; more are failed and asked again by their owners.
@@ -86,11 +88,11 @@ impl LeaderReads {
         self.flying.take().map(|round| (round.index, round.asked))
     }
 
-    /// Give up on everything; answers the reads of `own` among it.
-    pub fn fail_all(&mut self, own: NodeId) -> Vec<ReadId> {
+    /// Give up on everything. The reads of `own` among it fail; the others' owners will ask again.
+    pub fn fail_all<M>(&mut self, own: NodeId, out: &mut Effects<M>) {
         let flying = self.flying.take().map(|round| round.asked).unwrap_or_default();
         let all = flying.into_iter().chain(core::mem::take(&mut self.waiting));
-        all.filter(|(node, _)| *node == own).map(|(_, id)| ReadId(id)).collect()
+        out.extend(all.filter(|(node, _)| *node == own).map(|(_, id)| Effect::ReadFailed(ReadId(id))));
     }
 }
 
@@ -115,28 +117,46 @@ impl FollowerReads {
         self.next_token
     }
 
-    /// The leader's answer to a question: the read it is about, if it still waits.
-    pub fn answered(&mut self, token: u64) -> Option<ReadId> {
-        self.asked.remove(&token).map(|(id, _)| id)
+    /// The leader's answer to a question: the read it is about, if it still waits, may be served from `index` on.
+    pub fn answered<M>(&mut self, token: u64, index: Index, out: &mut Effects<M>) {
+        let read = self.asked.remove(&token);
+        out.extend(read.map(|(id, _)| Effect::ReadReady { id, index }));
     }
 
-    /// A tick has passed; answers the reads that have waited for `limit`.
-    pub fn tick(&mut self, limit: u32) -> Vec<ReadId> {
-        self.asked.values_mut().for_each(|(_, waited)| *waited += 1);
-        let overdue = self.asked.values().filter(|(_, waited)| *waited >= limit).map(|(id, _)| *id).collect();
-        self.asked.retain(|_, (_, waited)| *waited < limit);
-        overdue
+    /// A tick has passed; the reads that have waited for `limit` fail.
+    pub fn tick<M>(&mut self, limit: u32, out: &mut Effects<M>) {
+        self.asked.retain(|_, (id, waited)| {
+            *waited += 1;
+            if *waited >= limit {
+                out.push(Effect::ReadFailed(*id));
+            }
+            *waited < limit
+        });
     }
 
     /// Give up on all.
-    pub fn fail_all(&mut self) -> Vec<ReadId> {
-        core::mem::take(&mut self.asked).into_values().map(|(id, _)| id).collect()
+    pub fn fail_all<M>(&mut self, out: &mut Effects<M>) {
+        out.extend(core::mem::take(&mut self.asked).into_values().map(|(id, _)| Effect::ReadFailed(id)));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
+
+    /// What an operation has told the host: the reads that failed, and those that may be served.
+    fn told(act: impl FnOnce(&mut Effects<()>)) -> Vec<(u64, Option<u64>)> {
+        let mut out = Effects::new();
+        act(&mut out);
+        let tell = |effect: Effect<()>| match effect {
+            Effect::ReadFailed(id) => (id.0, None),
+            Effect::ReadReady { id, index } => (id.0, Some(index.0)),
+            other => panic!("{other:?} is nothing that reads lead to"),
+        };
+        out.into_iter().map(tell).collect()
+    }
 
     #[test]
     fn reads_share_the_next_round_not_the_one_in_flight() {
@@ -145,11 +165,12 @@ mod tests {
         reads.begin(Index(5));
         assert_eq!((reads.flying(), reads.round()), (Some(1), 1));
         assert!(reads.wait(NodeId(2), 8) && !reads.wants_round(), "one is in flight");
-        assert_eq!(reads.confirmed(), Some((Index(5), alloc::vec![(NodeId(1), 7)])));
+        assert_eq!(reads.confirmed(), Some((Index(5), vec![(NodeId(1), 7)])));
         assert!(reads.wants_round() && reads.confirmed().is_none());
         reads.begin(Index(6));
         assert!(reads.wait(NodeId(1), 9));
-        assert_eq!(reads.fail_all(NodeId(1)), [ReadId(9)], "others' are theirs to ask again");
+        let failed = told(|out| reads.fail_all(NodeId(1), out));
+        assert_eq!(failed, [(9, None)], "others' are theirs to ask again");
         assert!(reads.flying().is_none() && !reads.wants_round());
     }
 
@@ -164,9 +185,13 @@ mod tests {
     fn a_question_is_answered_once_and_in_time() {
         let mut reads = FollowerReads::new(u64::MAX);
         let (first, second) = (reads.ask(ReadId(1)), reads.ask(ReadId(2)));
-        assert_eq!((reads.answered(first), reads.answered(first)), (Some(ReadId(1)), None));
-        assert_eq!(reads.tick(2), []);
-        assert_eq!(reads.tick(2), [ReadId(2)]);
-        assert_eq!(reads.answered(second), None);
+        assert_eq!(told(|out| reads.answered(first, Index(5), out)), [(1, Some(5))]);
+        assert_eq!(told(|out| reads.answered(first, Index(5), out)), []);
+        assert_eq!(told(|out| reads.tick(2, out)), []);
+        assert_eq!(told(|out| reads.tick(2, out)), [(2, None)]);
+        assert_eq!(told(|out| reads.answered(second, Index(5), out)), []);
+        reads.ask(ReadId(3));
+        assert_eq!(told(|out| reads.fail_all(out)), [(3, None)]);
+        assert_eq!(told(|out| reads.tick(1, out)), []);
     }
 }

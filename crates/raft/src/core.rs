@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use quorate_protocol::lease::Promise;
+use quorate_protocol::lease::Leases;
 use quorate_protocol::reads::FollowerReads;
 use quorate_protocol::{
     Ballot, Caps, Config, Consensus, Effect, Effects, Entry, Event, Index, Log, LogId, Membership,
@@ -57,10 +57,8 @@ pub struct Raft<R: Rules = Paper> {
     pub(crate) timeout: u32,
     /// The connection to the leader was lost, and it has not been heard since.
     pub(crate) unreachable: bool,
-    /// Ticks of this life.
-    pub(crate) clock: u64,
-    /// What this voter has promised to a leader that reads by lease.
-    pub(crate) promise: Promise,
+    /// What this voter has promised to a leader that reads by lease, and the clock for that.
+    pub(crate) leases: Leases,
 
     /// The last write asked for.
     pub(crate) seq: Seq,
@@ -109,10 +107,6 @@ impl<R: Rules> Consensus for Raft<R> {
         let (stream, token) = (random.next_u64(), R::first_question(random.next_u64()));
         let latest = log.last().ballot.round.max(durable.held.ballot.round);
         let term = Term(durable.promised.round.max(latest));
-        let promise = match R::keeps_promises_over_restarts() {
-            true => Promise::of_a_former_life(config.election_ticks),
-            false => Promise::default(),
-        };
         let mut raft = Raft {
             members: Memberships::new(match durable.membership.is_unknown() {
                 true => Membership::new(config.voters.iter().copied(), []),
@@ -120,8 +114,7 @@ impl<R: Rules> Consensus for Raft<R> {
             }),
             held: if age(durable.held) > age(log.last()) { durable.held } else { LogId::default() },
             unreachable: false,
-            clock: 0,
-            promise,
+            leases: Leases::new(&config, R::keeps_promises_over_restarts()),
             random,
             term,
             vote: vote.filter(|_| term.0 == durable.promised.round),
@@ -324,7 +317,7 @@ impl<R: Rules> Raft<R> {
                 self.forwarded(from, stream, number, proposals, out);
             }
             Body::ReadIndex { token } => self.read_for(from, token, out),
-            Body::ReadIndexReply { token, index } => self.read_answered(token, index, out),
+            Body::ReadIndexReply { token, index } => self.reads.answered(token, index, out),
             Body::TimeoutNow => self.timeout_now(from, out),
         }
     }
@@ -411,7 +404,7 @@ fn age(id: LogId) -> (u64, Index) {
 impl<R: Rules> core::hash::Hash for Raft<R> {
     fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
         (&self.members, self.term, self.vote, &self.log, self.commit, self.matched, self.held).hash(state);
-        (&self.part, self.leader, self.elapsed, self.timeout, self.unreachable, self.promise).hash(state);
+        (&self.part, self.leader, self.elapsed, self.timeout, self.unreachable, &self.leases).hash(state);
         // Of writes only those under way matter, and how many they are: their numbers count what has been.
         let since = |seq: Seq| seq.0.saturating_sub(self.durable.0);
         (since(self.seq), since(self.meta_seq), &self.reads, self.forwarded).hash(state);

@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use quorate_protocol::{Entry, EntryKind, LogId, NodeId, ReadId};
+use quorate_protocol::{Entry, EntryKind, LogId, NodeId};
 
 use crate::core::{Out, Part, Raft};
 use crate::message::{Body, Message, Term};
@@ -22,15 +22,14 @@ impl<R: Rules> Raft<R> {
     }
 
     pub(crate) fn tick(&mut self, out: Out) {
-        self.clock += 1;
+        self.leases.tick();
         self.elapsed += 1;
-        let overdue = self.reads.tick(self.config.election_ticks);
-        overdue.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
+        self.reads.tick(self.config.election_ticks, out);
         if let Part::Leader(_) = self.part {
             return self.lead_on(out);
         }
         // A campaign is a vote for oneself, which a promise to a leader forbids like any other.
-        if self.elapsed >= self.timeout && !self.bound_against(self.config.id) {
+        if self.elapsed >= self.timeout && !self.leases.forbid(self.config.id) {
             self.campaign_if_possible(out);
         }
     }
@@ -50,8 +49,8 @@ impl<R: Rules> Raft<R> {
             let Part::Leader(leader) = &mut self.part else { return };
             leader.peers.values_mut().for_each(|peer| peer.active = false);
         }
-        self.transfer_tick();
         let Part::Leader(leader) = &mut self.part else { return };
+        leader.transfer.tick(self.config.election_ticks);
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
             leader.heartbeat_elapsed = 0;
@@ -65,7 +64,7 @@ impl<R: Rules> Raft<R> {
     pub(crate) fn hears_leader_other_than(&self, asker: NodeId) -> bool {
         let recently = self.elapsed < self.config.election_ticks && !self.unreachable;
         let heard = matches!(self.part, Part::Leader(_)) || recently;
-        heard && self.leader.is_some_and(|leader| leader != asker) || self.bound_against(asker)
+        heard && self.leader.is_some_and(|leader| leader != asker) || self.leases.forbid(asker)
     }
 
     /// Whether this node may begin a term: it has everything it ever held, and its vote counts, or did in a membership
@@ -151,7 +150,7 @@ impl<R: Rules> Raft<R> {
     }
 
     pub(crate) fn vote(&mut self, from: NodeId, last: LogId, transfer: bool, out: Out) {
-        let bound = !transfer && self.bound_against(from);
+        let bound = !transfer && self.leases.forbid(from);
         let free = self.leader.is_none() && R::may_choose(self.vote, from) && !bound;
         let granted = free && R::may_vote(last, self.claim());
         if granted {
@@ -236,14 +235,5 @@ impl<R: Rules> Raft<R> {
 
     fn is_quorum(&self, nodes: &BTreeSet<NodeId>) -> bool {
         self.membership().any_quorum(|node| nodes.contains(&node))
-    }
-
-    /// Reads that can no longer be confirmed under this leadership.
-    pub(crate) fn fail_reads(&mut self, out: Out) {
-        let mut failed: Vec<ReadId> = self.reads.fail_all();
-        if let Part::Leader(leader) = &mut self.part {
-            failed.extend(leader.reads.fail_all(self.config.id));
-        }
-        failed.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
     }
 }

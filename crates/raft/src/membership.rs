@@ -41,7 +41,7 @@ impl<R: Rules> Raft<R> {
         let current = self.membership();
         let committed = (self.commit, self.term_at(self.commit));
         let possible = R::may_change(committed, self.members.since(), self.term)
-            && leader.transfer.is_none()
+            && !leader.transfer.is_under_way()
             && !current.is_joint()
             && !target.is_joint()
             && !target.voters().is_empty()

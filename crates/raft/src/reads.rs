@@ -1,11 +1,20 @@
 //! Linearizable reads without writing to the log (§8; dissertation §6.4): when a round begins and what
 //! confirms it. The rest is shared with the other protocols: [`quorate_protocol::reads`].
 
-use quorate_protocol::{Effect, Index, NodeId, ReadId, Seq};
+use quorate_protocol::{Effect, Index, Membership, NodeId, ReadId, Seq};
 
 use crate::core::{Out, Part, Raft};
 use crate::message::Body;
+use crate::replication::Leader;
 use crate::rules::Rules;
+
+impl Leader {
+    /// Whether a quorum has confirmed a round or a later one; of `own` it goes without saying.
+    pub fn is_confirmed(&self, round: u64, own: NodeId, membership: &Membership) -> bool {
+        let said = |node| self.peers.get(&node).is_some_and(|peer| peer.round >= round);
+        membership.any_quorum(|node| node == own || said(node))
+    }
+}
 
 impl<R: Rules> Raft<R> {
     /// A read of our own.
@@ -22,11 +31,8 @@ impl<R: Rules> Raft<R> {
 
     /// A read of `node`'s, at the leader.
     pub(crate) fn read_for(&mut self, node: NodeId, name: u64, out: Out) {
-        if self.leases() && self.holds_lease(self.membership()) {
-            let committed = self.term_at(self.commit);
-            if R::may_read(committed, self.term) {
-                return self.answer_read(node, name, self.commit, out);
-            }
+        if self.holds_lease() && self.knows_commit() {
+            return self.answer_read(node, name, self.commit, out);
         }
         let Part::Leader(leader) = &mut self.part else { return };
         match leader.reads.wait(node, name) {
@@ -36,11 +42,16 @@ impl<R: Rules> Raft<R> {
         }
     }
 
+    /// Whether everything that is committed is known to be.
+    fn knows_commit(&self) -> bool {
+        R::may_read(self.term_at(self.commit), self.term)
+    }
+
     /// Begin a round for the reads that wait, if none is in flight and the leader knows what is committed.
     pub(crate) fn start_round(&mut self, out: Out) {
-        let (commit, committed) = (self.commit, self.term_at(self.commit));
+        let (commit, knows) = (self.commit, self.knows_commit());
         let Part::Leader(leader) = &mut self.part else { return };
-        if !leader.reads.wants_round() || !R::may_read(committed, self.term) {
+        if !leader.reads.wants_round() || !knows {
             return;
         }
         leader.reads.begin(commit);
@@ -50,12 +61,10 @@ impl<R: Rules> Raft<R> {
 
     /// Finish the round in flight if a quorum has confirmed it.
     pub(crate) fn confirm_round(&mut self, out: Out) {
+        let (own, membership) = (self.config.id, self.members.current());
         let Part::Leader(leader) = &mut self.part else { return };
-        let Some(number) = leader.reads.flying() else { return };
-        let id = self.config.id;
-        let said = |node| leader.peers.get(&node).is_some_and(|peer| peer.round >= number);
-        let confirmed = self.members.current().any_quorum(|node| node == id || said(node));
-        if !confirmed && R::read_needs_quorum() {
+        let Some(round) = leader.reads.flying() else { return };
+        if !leader.is_confirmed(round, own, membership) && R::read_needs_quorum() {
             return;
         }
         let Some((index, asked)) = leader.reads.confirmed() else { return };
@@ -70,10 +79,11 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// The leader's answer to a question of ours.
-    pub(crate) fn read_answered(&mut self, token: u64, index: Index, out: Out) {
-        if let Some(id) = self.reads.answered(token) {
-            out.push(Effect::ReadReady { id, index });
+    /// Reads that can no longer be confirmed under this leadership.
+    pub(crate) fn fail_reads(&mut self, out: Out) {
+        self.reads.fail_all(out);
+        if let Part::Leader(leader) = &mut self.part {
+            leader.reads.fail_all(self.config.id, out);
         }
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use quorate_protocol::lease::Lease;
 use quorate_protocol::reads::LeaderReads;
+use quorate_protocol::transfer::Transfer;
 use quorate_protocol::{
     Ballot, DropReason, Effect, Entry, EntryKind, Index, LogId, Membership, NodeId, Pace, Progress, Seq,
     Violation, WriteOp,
@@ -19,7 +20,6 @@ use quorate_protocol::{
 use crate::core::{Out, Part, Raft};
 use crate::message::{Body, Term};
 use crate::rules::Rules;
-use crate::transfer::Transfer;
 
 /// Heartbeat intervals without acknowledgement of what is in flight before it is taken to be lost, if the
 /// peer is heard otherwise. Intervals, and not heartbeats: rounds of reads send as many of those as they like.
@@ -38,7 +38,7 @@ pub(crate) struct Leader {
     pub heartbeat_elapsed: u32,
     pub reads: LeaderReads,
     pub lease: Lease,
-    pub transfer: Option<Transfer>,
+    pub transfer: Transfer,
     /// The last forwarded message taken from each stream of each peer in this term.
     streams: BTreeMap<(NodeId, u64), u64>,
 }
@@ -111,7 +111,7 @@ impl Leader {
             heartbeat_elapsed: 0,
             reads: LeaderReads::default(),
             lease: Lease::default(),
-            transfer: None,
+            transfer: Transfer::default(),
             streams: BTreeMap::new(),
         }
     }
@@ -141,7 +141,7 @@ impl Leader {
 impl<R: Rules> Raft<R> {
     pub(crate) fn propose(&mut self, proposals: Vec<Bytes>, out: Out) {
         match (&mut self.part, self.leader) {
-            (Part::Leader(leader), _) if leader.transfer.is_some() => {
+            (Part::Leader(leader), _) if leader.transfer.is_under_way() => {
                 out.push(Effect::Dropped { proposals, reason: DropReason::NoLeader });
             }
             (Part::Leader(leader), _) => {
@@ -259,11 +259,10 @@ impl<R: Rules> Raft<R> {
     }
 
     pub(crate) fn broadcast_heartbeat(&mut self, out: Out) {
-        let (leases, clock) = (self.leases(), self.clock);
         let Part::Leader(leader) = &mut self.part else { return };
-        if leases {
+        if self.leases.are_on() {
             let round = leader.reads.next_round();
-            leader.lease.sent(round, clock);
+            leader.lease.sent(round, self.leases.now());
         }
         let round = leader.reads.round();
         let told = self.commit;
@@ -445,7 +444,7 @@ impl<R: Rules> Raft<R> {
             return;
         }
         self.commit_to(R::may_apply(commit, self.matched).min(self.log.last().index), out);
-        self.promise_to(from);
+        self.leases.promise_to(from);
         let unsure = commit > self.commit || self.lacks();
         let priority = self.config.priority;
         self.send(from, Body::HeartbeatReply { round, unsure, priority }, self.meta_seq, out);

@@ -1,46 +1,29 @@
-//! Handing the leadership over (dissertation §3.10).
+//! Handing the leadership over (dissertation §3.10): when the target has everything, and what it does then. The rest is
+//! shared with the other protocols: [`quorate_protocol::transfer`].
 //!
-//! The leader takes no more proposals, brings the target up to its last entry, and then tells it to campaign at
-//! once. The target's campaign says that it was asked to, so voters do not refuse because they hear a leader. If
-//! nothing has come of it within an election timeout the leader goes on as before.
-//!
-//! To its host a leader that hands over is a leader that knows of no leader: what is proposed and read waits as
-//! it does between leaderships, and goes on when one is known again.
-//!
-//! A leader hands over by itself to a voter of higher priority that has caught up, at most once in an election
-//! timeout.
+//! The target's campaign says that it was asked to, so voters do not refuse because they hear a leader.
 
+use quorate_protocol::transfer::preferred;
 use quorate_protocol::{NodeId, Pace};
 
 use crate::core::{Out, Part, Raft};
 use crate::message::Body;
+use crate::replication::Peer;
 use crate::rules::Rules;
-
-/// A leadership being handed over.
-#[derive(Clone, Debug, Hash)]
-pub(crate) struct Transfer {
-    pub to: NodeId,
-    /// The target was told to campaign.
-    told: bool,
-    /// Ticks since it began.
-    ticks: u32,
-}
 
 impl<R: Rules> Raft<R> {
     /// Whether this is a leader that hands over.
     pub(crate) fn hands_over(&self) -> bool {
-        matches!(&self.part, Part::Leader(leader) if leader.transfer.is_some())
+        matches!(&self.part, Part::Leader(leader) if leader.transfer.is_under_way())
     }
 
     /// Hand over to `to`; to itself means to keep the leadership.
     pub(crate) fn transfer(&mut self, to: NodeId, out: Out) {
         let votes = self.membership().votes(to);
-        let own = self.config.id;
         let Part::Leader(leader) = &mut self.part else { return };
-        if to == own {
-            leader.transfer = None;
-        } else if votes && leader.transfer.as_ref().is_none_or(|transfer| transfer.to != to) {
-            leader.transfer = Some(Transfer { to, told: false, ticks: 0 });
+        if to == self.config.id {
+            leader.transfer.give_up();
+        } else if votes && leader.transfer.begin(to) {
             self.replicate(to, out);
             self.tell_target(out);
         }
@@ -50,26 +33,12 @@ impl<R: Rules> Raft<R> {
     pub(crate) fn tell_target(&mut self, out: Out) {
         let last = self.log.last().index;
         let Part::Leader(leader) = &mut self.part else { return };
-        let Some(transfer) = leader.transfer.as_mut().filter(|transfer| !transfer.told) else { return };
-        if leader.peers.get(&transfer.to).is_some_and(|peer| peer.matched == last) {
-            transfer.told = true;
-            let to = transfer.to;
-            if R::gives_up_lease_to_transfer() {
-                leader.lease.give_up();
-            }
-            self.send(to, Body::TimeoutNow, self.meta_seq, out);
+        let has_everything = |node| leader.peers.get(&node).is_some_and(|peer| peer.matched == last);
+        let Some(to) = leader.transfer.tell(has_everything) else { return };
+        if R::gives_up_lease_to_transfer() {
+            leader.lease.give_up();
         }
-    }
-
-    /// A tick passes for a leader that hands over.
-    pub(crate) fn transfer_tick(&mut self) {
-        let Part::Leader(leader) = &mut self.part else { return };
-        if let Some(transfer) = &mut leader.transfer {
-            transfer.ticks += 1;
-            if transfer.ticks >= self.config.election_ticks {
-                leader.transfer = None;
-            }
-        }
+        self.send(to, Body::TimeoutNow, self.meta_seq, out);
     }
 
     /// Hand over to a voter that should rather lead, if there is one that has caught up.
@@ -77,17 +46,16 @@ impl<R: Rules> Raft<R> {
         let (own, last) = (self.config.priority, self.log.last().index);
         let membership = self.members.current();
         let Part::Leader(leader) = &self.part else { return };
-        if leader.transfer.is_some() || self.members.since() > self.commit {
+        if leader.transfer.is_under_way() || self.members.since() > self.commit {
             return;
         }
-        let preferred = leader
+        let caught_up = |peer: &Peer| peer.pace == Pace::Replicate && peer.active && peer.matched == last;
+        let able = leader
             .peers
             .iter()
-            .filter(|(node, peer)| membership.votes(**node) && peer.priority > own)
-            .filter(|(_, peer)| peer.pace == Pace::Replicate && peer.active && peer.matched == last)
-            .max_by_key(|(_, peer)| peer.priority)
-            .map(|(&node, _)| node);
-        if let Some(node) = preferred {
+            .filter(|(node, peer)| membership.votes(**node) && caught_up(peer))
+            .map(|(&node, peer)| (node, peer.priority));
+        if let Some(node) = preferred(able, own) {
             self.transfer(node, out);
         }
     }

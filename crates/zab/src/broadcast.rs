@@ -22,7 +22,7 @@ impl<R: Rules> Zab<R> {
     pub(crate) fn propose(&mut self, proposals: Vec<Bytes>, out: Out) {
         let most = self.config.max_uncommitted_bytes;
         match (&mut self.part, self.leader) {
-            (Part::Leading(leader), _) if leader.transfer.is_some() || !leader.established => {
+            (Part::Leading(leader), _) if leader.transfer.is_under_way() || !leader.established => {
                 out.push(Effect::Dropped { proposals, reason: DropReason::NoLeader });
             }
             (Part::Leading(leader), _) => {
@@ -142,9 +142,9 @@ impl<R: Rules> Zab<R> {
             let Part::Leading(leader) = &mut self.part else { return };
             leader.peers.values_mut().for_each(|peer| peer.active = false);
         }
-        self.transfer_tick();
         let heartbeat_ticks = self.config.heartbeat_ticks;
         let Part::Leading(leader) = &mut self.part else { return };
+        leader.transfer.tick(election_ticks);
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= heartbeat_ticks {
             leader.heartbeat_elapsed = 0;
@@ -154,11 +154,10 @@ impl<R: Rules> Zab<R> {
     }
 
     pub(crate) fn broadcast_heartbeat(&mut self, out: Out) {
-        let (leases, clock) = (self.leases(), self.clock);
         let Part::Leading(leader) = &mut self.part else { return };
-        if leases {
+        if self.leases.are_on() {
             let round = leader.reads.next_round();
-            leader.lease.sent(round, clock);
+            leader.lease.sent(round, self.leases.now());
         }
         leader.peer_ids().into_iter().for_each(|to| self.ping_one(to, out));
     }
@@ -369,7 +368,7 @@ impl<R: Rules> Zab<R> {
         round: u64,
         out: Out,
     ) {
-        self.promise_to(from);
+        self.leases.promise_to(from);
         let priority = self.config.priority;
         self.send(from, Body::Pong { round, priority }, self.meta_seq, out);
         let last = self.log.last().index;

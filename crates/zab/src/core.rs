@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use quorate_protocol::lease::Promise;
+use quorate_protocol::lease::Leases;
 use quorate_protocol::reads::FollowerReads;
 use quorate_protocol::{
     Ballot, Caps, Config, Consensus, Effect, Effects, Entry, Event, Index, Log, LogId, Membership,
@@ -62,10 +62,8 @@ pub struct Zab<R: Rules = Paper> {
     pub(crate) timeout: u32,
     /// The connection to the leader was lost, and it has not been heard since.
     pub(crate) unreachable: bool,
-    /// Ticks of this life.
-    pub(crate) clock: u64,
-    /// What this voter has promised to a leader that reads by lease.
-    pub(crate) promise: Promise,
+    /// What this voter has promised to a leader that reads by lease, and the clock for that.
+    pub(crate) leases: Leases,
 
     /// The last write asked for.
     pub(crate) seq: Seq,
@@ -117,10 +115,6 @@ impl<R: Rules> Consensus for Zab<R> {
             true => durable.promised,
             false => Ballot { round: latest, node: NodeId(0) },
         };
-        let promise = match R::keeps_promises_over_restarts() {
-            true => Promise::of_a_former_life(config.election_ticks),
-            false => Promise::default(),
-        };
         let mut zab = Zab {
             members: Memberships::new(match durable.membership.is_unknown() {
                 true => Membership::new(config.voters.iter().copied(), []),
@@ -128,8 +122,7 @@ impl<R: Rules> Consensus for Zab<R> {
             }),
             held: if age(durable.held) > age(log.last()) { durable.held } else { LogId::default() },
             unreachable: false,
-            clock: 0,
-            promise,
+            leases: Leases::new(&config, R::keeps_promises_over_restarts()),
             random,
             promised,
             joined: durable.joined,
@@ -329,7 +322,7 @@ impl<R: Rules> Zab<R> {
             | Body::Forward { .. }
             | Body::ReadIndex { .. } => self.receive_as_leader(from, epoch, body, out),
             Body::ReadIndexReply { token, index } if epoch == self.promised.round => {
-                self.read_answered(token, index, out);
+                self.reads.answered(token, index, out);
             }
             Body::ReadIndexReply { .. } => {}
             _ => self.receive_as_follower(from, epoch, body, out),
@@ -442,7 +435,7 @@ impl<R: Rules> core::hash::Hash for Zab<R> {
     fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
         (&self.members, self.promised, self.joined, &self.log, self.commit, self.held).hash(state);
         (&self.part, self.leader, self.round, self.elapsed, self.timeout).hash(state);
-        (self.unreachable, self.promise).hash(state);
+        (self.unreachable, &self.leases).hash(state);
         // Of writes only those under way matter, and how many they are: their numbers count what has been.
         let since = |seq: Seq| seq.0.saturating_sub(self.durable.0);
         (since(self.seq), since(self.meta_seq), &self.reads, self.forwarded).hash(state);

@@ -188,7 +188,7 @@ impl<R: Rules> Zab<R> {
             let accepted = self.promised;
             return self.send(from, Body::Stale { accepted }, self.meta_seq, out);
         }
-        if self.bound_against(from) && !by_request {
+        if self.leases.forbid(from) && !by_request {
             return;
         }
         self.elapsed = 0;

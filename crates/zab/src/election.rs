@@ -12,7 +12,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use quorate_protocol::{Effect, NodeId, ReadId};
+use quorate_protocol::NodeId;
 
 use crate::core::{Out, Part, Zab};
 use crate::message::{Body, History, State, Vote};
@@ -37,15 +37,14 @@ impl<R: Rules> Zab<R> {
     }
 
     pub(crate) fn tick(&mut self, out: Out) {
-        self.clock += 1;
+        self.leases.tick();
         self.elapsed += 1;
-        let overdue = self.reads.tick(self.config.election_ticks);
-        overdue.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
+        self.reads.tick(self.config.election_ticks, out);
         if let Part::Leading(_) = self.part {
             return self.lead_on(out);
         }
         // To look for a leader is to vote for oneself, which a promise to a leader forbids like any other.
-        if self.elapsed >= self.timeout && !self.bound_against(self.config.id) {
+        if self.elapsed >= self.timeout && !self.leases.forbid(self.config.id) {
             return self.look(false, out);
         }
         match &mut self.part {
@@ -181,7 +180,7 @@ impl<R: Rules> Zab<R> {
     fn yields_to(&self, from: NodeId, history: History) -> bool {
         let knows = R::may_lead(history, self.history());
         match &self.part {
-            Part::Leading(leader) => knows && leader.transfer.as_ref().is_some_and(|one| one.to == from),
+            Part::Leading(leader) => knows && leader.transfer.is_to(from),
             Part::Following(following) => knows && following.leader != from,
             _ => false,
         }
@@ -190,7 +189,7 @@ impl<R: Rules> Zab<R> {
     /// Take part in an election.
     fn take_part(&mut self, from: NodeId, round: u64, vote: Vote, elected: bool, out: Out) {
         let by_request = matches!(&self.part, Part::Looking(looking) if looking.transfer);
-        if self.bound_against(vote.node) && !by_request {
+        if self.leases.forbid(vote.node) && !by_request {
             return;
         }
         let joins = !matches!(self.part, Part::Looking(_));
@@ -263,14 +262,5 @@ impl<R: Rules> Zab<R> {
         let transfer = matches!(&self.part, Part::Looking(looking) if looking.transfer);
         self.follow(vote.node, Some(vote), transfer, out);
         self.ask(out);
-    }
-
-    /// Reads that can no longer be confirmed under this leadership.
-    pub(crate) fn fail_reads(&mut self, out: Out) {
-        let mut failed: Vec<ReadId> = self.reads.fail_all();
-        if let Part::Leading(leader) = &mut self.part {
-            failed.extend(leader.reads.fail_all(self.config.id));
-        }
-        failed.into_iter().for_each(|id| out.push(Effect::ReadFailed(id)));
     }
 }

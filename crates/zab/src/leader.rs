@@ -5,9 +5,8 @@ use alloc::vec::Vec;
 
 use quorate_protocol::lease::Lease;
 use quorate_protocol::reads::LeaderReads;
+use quorate_protocol::transfer::Transfer;
 use quorate_protocol::{Index, NodeId, Pace, Progress, Seq, Violation};
-
-use crate::transfer::Transfer;
 
 /// Heartbeat intervals without acknowledgement of what is in flight before it is taken to be lost, if the
 /// peer is heard otherwise. Intervals, and not heartbeats: rounds of reads send as many of those as they like.
@@ -36,7 +35,7 @@ pub(crate) struct Leader {
     pub sessions: u64,
     pub reads: LeaderReads,
     pub lease: Lease,
-    pub transfer: Option<Transfer>,
+    pub transfer: Transfer,
     /// The last forwarded message taken from each stream of each peer in this epoch.
     pub streams: BTreeMap<(NodeId, u64), u64>,
 }
@@ -166,7 +165,7 @@ impl Leader {
             sessions: 0,
             reads: LeaderReads::default(),
             lease: Lease::default(),
-            transfer: None,
+            transfer: Transfer::default(),
             streams: BTreeMap::new(),
         }
     }

@@ -42,7 +42,7 @@ impl<R: Rules> Zab<R> {
         let committed = (self.commit, self.epoch_at(self.commit));
         let possible = R::may_change(committed, self.members.since(), self.promised.round)
             && leader.established
-            && leader.transfer.is_none()
+            && !leader.transfer.is_under_way()
             && !current.is_joint()
             && !target.is_joint()
             && !target.voters().is_empty()

@@ -5,11 +5,20 @@
 //! answers a round of heartbeats that began after the read arrived: an epoch established before that would have had one
 //! of them in its quorum.
 
-use quorate_protocol::{Effect, Index, NodeId, ReadId, Seq};
+use quorate_protocol::{Effect, Index, Membership, NodeId, ReadId, Seq};
 
 use crate::core::{Out, Part, Zab};
+use crate::leader::Leader;
 use crate::message::Body;
 use crate::rules::Rules;
+
+impl Leader {
+    /// Whether a quorum has confirmed a round or a later one; of `own` it goes without saying.
+    pub fn is_confirmed(&self, round: u64, own: NodeId, membership: &Membership) -> bool {
+        let said = |node| self.peers.get(&node).is_some_and(|peer| peer.round >= round);
+        membership.any_quorum(|node| node == own || said(node))
+    }
+}
 
 impl<R: Rules> Zab<R> {
     /// A read of our own.
@@ -26,11 +35,8 @@ impl<R: Rules> Zab<R> {
 
     /// A read of `node`'s, at the leader.
     pub(crate) fn read_for(&mut self, node: NodeId, name: u64, out: Out) {
-        if self.leases() && self.holds_lease(self.membership()) {
-            let committed = self.epoch_at(self.commit);
-            if R::may_read(committed, self.promised.round) {
-                return self.answer_read(node, name, self.commit, out);
-            }
+        if self.holds_lease() && self.knows_commit() {
+            return self.answer_read(node, name, self.commit, out);
         }
         let Part::Leading(leader) = &mut self.part else { return };
         match leader.reads.wait(node, name) {
@@ -40,11 +46,16 @@ impl<R: Rules> Zab<R> {
         }
     }
 
+    /// Whether everything that is committed is known to be.
+    fn knows_commit(&self) -> bool {
+        R::may_read(self.epoch_at(self.commit), self.promised.round)
+    }
+
     /// Begin a round for the reads that wait, if none is in flight and the leader knows what is committed.
     pub(crate) fn start_round(&mut self, out: Out) {
-        let (commit, committed) = (self.commit, self.epoch_at(self.commit));
+        let (commit, knows) = (self.commit, self.knows_commit());
         let Part::Leading(leader) = &mut self.part else { return };
-        if !leader.reads.wants_round() || !R::may_read(committed, self.promised.round) {
+        if !leader.reads.wants_round() || !knows {
             return;
         }
         leader.reads.begin(commit);
@@ -54,12 +65,10 @@ impl<R: Rules> Zab<R> {
 
     /// Finish the round in flight if a quorum has confirmed it.
     pub(crate) fn confirm_round(&mut self, out: Out) {
+        let (own, membership) = (self.config.id, self.members.current());
         let Part::Leading(leader) = &mut self.part else { return };
-        let Some(number) = leader.reads.flying() else { return };
-        let id = self.config.id;
-        let said = |node| leader.peers.get(&node).is_some_and(|peer| peer.round >= number);
-        let confirmed = self.members.current().any_quorum(|node| node == id || said(node));
-        if !confirmed && R::read_needs_quorum() {
+        let Some(round) = leader.reads.flying() else { return };
+        if !leader.is_confirmed(round, own, membership) && R::read_needs_quorum() {
             return;
         }
         let Some((index, asked)) = leader.reads.confirmed() else { return };
@@ -74,10 +83,11 @@ impl<R: Rules> Zab<R> {
         }
     }
 
-    /// The leader's answer to a question of ours.
-    pub(crate) fn read_answered(&mut self, token: u64, index: Index, out: Out) {
-        if let Some(id) = self.reads.answered(token) {
-            out.push(Effect::ReadReady { id, index });
+    /// Reads that can no longer be confirmed under this leadership.
+    pub(crate) fn fail_reads(&mut self, out: Out) {
+        self.reads.fail_all(out);
+        if let Part::Leading(leader) = &mut self.part {
+            leader.reads.fail_all(self.config.id, out);
         }
     }
 }
