@@ -230,7 +230,7 @@ impl<R: Rules> Paxos<R> {
         }
         if self.may_promise_at_all()
             && !self.hears_leader_other_than(from)
-            && !self.bound_against(self.config.id)
+            && !self.leases.forbid(self.config.id)
         {
             self.campaign(false, out);
             self.ask_for_promises(alloc::vec![from], out);

@@ -155,7 +155,8 @@ impl<C: Consensus> Host<C> {
             requests: 0,
             images: BTreeMap::new(),
             incoming: BTreeMap::new(),
-            streams: 0,
+            // Named differently in each life: what was under way may arrive in the next.
+            streams: life << 32,
             staged: None,
             inputs: VecDeque::new(),
         }

@@ -61,6 +61,12 @@ fn seeds_that_found_something_hold() {
         (Protocol::Paxos, 600_561),
         // A leader proposed anew what it found, and wished back, of a state that had come no further, a voter removed since.
         (Protocol::Paxos, 601_814),
+        // A log that was being filled again was cut back, and said from then on that it had never held more.
+        (Protocol::Zab, 612_639),
+        // Where one proposal is taken at a time the operator put the one first that had to wait for another, again and again.
+        (Protocol::Raft, 710_817),
+        // Pieces of two images of two lives were taken for one, for both were the first that their node sent.
+        (Protocol::TwoPhase, 10_375),
     ];
     for (protocol, seed) in found {
         assert_eq!(run(&Options { protocol, seed, ..Options::default() }, None).failure, None);

@@ -163,6 +163,9 @@ impl<C: Consensus> World<C> {
         for change in wanted {
             self.propose(group, change);
         }
+        // Where one proposal is taken at a time, each is to be the first some day: one may have to wait for another.
+        let count = self.operators[group].wanted.len();
+        self.operators[group].wanted.rotate_left(count.min(1));
         self.update_servers(group, &members);
     }
 
