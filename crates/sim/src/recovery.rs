@@ -60,6 +60,7 @@ impl<C: Consensus> World<C> {
             node.still = Still::default();
             node.trouble.end();
             node.start_soon(&mut self.ground.env);
+            node.quicken(&mut self.ground.env);
         }
         self.clients.silent = true;
         self.transactors.silent = true;
