@@ -60,7 +60,10 @@ impl<C: Consensus> World<C> {
             node.still = Still::default();
             node.trouble.end();
             node.start_soon(&mut self.ground.env);
-            node.quicken(&mut self.ground.env);
+            // The bound of peace has room for that; the one of atomic commit has not.
+            if self.ground.env.swarm.is_atomic() {
+                node.quicken(&mut self.ground.env);
+            }
         }
         self.clients.silent = true;
         self.transactors.silent = true;
